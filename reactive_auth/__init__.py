@@ -1,0 +1,46 @@
+"""Who is signed in and which token is valid, as observable streams."""
+
+from .clock import Clock
+from .errors import (
+    AuthClosed,
+    AuthError,
+    AuthRejected,
+    AuthTimeout,
+    AuthUnavailable,
+    ConfigurationError,
+    InvalidToken,
+    NotAuthenticated,
+    TokenMismatch,
+    WrongThread,
+)
+from .models import AccessToken, AuthState, Session, SessionState, SessionStatus, User
+from .policy import Backoff
+from .protocol import AuthClient
+from .provider import AuthProvider
+from .signal import Signal
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessToken",
+    "AuthClient",
+    "AuthClosed",
+    "AuthError",
+    "AuthProvider",
+    "AuthRejected",
+    "AuthState",
+    "AuthTimeout",
+    "AuthUnavailable",
+    "Backoff",
+    "Clock",
+    "ConfigurationError",
+    "InvalidToken",
+    "NotAuthenticated",
+    "Session",
+    "SessionState",
+    "SessionStatus",
+    "Signal",
+    "TokenMismatch",
+    "User",
+    "WrongThread",
+]

@@ -1,0 +1,603 @@
+"""The heart: session → switch on distinct ids → tokens of that session → state.
+
+    session ──map(key)──distinct_until_changed──switch(key → tokens of that session)──▶ token
+       └─────────────────────────── combine ───────────────────────────────┘──▶ state
+
+No HTTP and no thread in here. Everything runs on one event loop; other loops hop to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from dataclasses import fields
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypedDict, TypeVar, Unpack, cast
+
+import anyio
+import reactivex
+from reactivex import Observable, abc
+from reactivex import operators as ops
+from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable
+from reactivex.subject import Subject
+
+from .clock import SYSTEM_CLOCK, Clock
+from .delivery import Delivery, ErrorHook, LoopDelivery, log_observer_error
+from .errors import AuthClosed, AuthError, AuthTimeout, AuthUnavailable, ConfigurationError
+from .lease import Lease, lease_seed, lease_token
+from .models import AccessToken, AuthState, Session, SessionState
+from .policy import Backoff, Policy
+from .protocol import AuthClient, Rechecks, Settles
+from .signal import Signal, follow
+from .standing import UNHEARD, Ended, Identity, Standing, advance
+from .tokens import NO_TOKENS, SessionTokens, TokensView
+
+__all__ = ["AuthProvider", "ProviderOptions", "session_id"]
+
+_T = TypeVar("_T")
+
+#: Session expiry is looked at this often at least, since timers pause in suspend (seconds).
+_EXPIRY_CHECK = 60.0
+#: How long closing waits for cancelled work (seconds).
+_CLOSE_PATIENCE = 5.0
+
+
+def session_id(session: Session) -> Hashable:
+    """The default identity: another id is another session."""
+    return session.id
+
+
+class ProviderOptions(TypedDict, total=False):
+    """Keyword options of :class:`AuthProvider`. Durations are seconds or timedeltas."""
+
+    margin: float | timedelta
+    refresh_ahead: float | timedelta
+    fetch_timeout: float | timedelta
+    timeout: float | timedelta
+    opaque_ttl: float | timedelta
+    min_interval: float | timedelta
+    backoff: Backoff
+    identity: Identity
+    clock: Clock
+    on_observer_error: ErrorHook
+
+
+class AuthProvider:
+    """Session, token and state of one client as signals, and tokens on demand.
+
+    :param client: any :class:`~reactive_auth.AuthClient`. It is not closed with the provider
+        unless ``owns_client`` is set.
+    :param initial_token: a token handed over from elsewhere (a server-rendered page, say). It
+        is served at once, only for its own session and until it expires.
+    :param owns_client: close the client with the provider.
+    :param options: see :class:`~reactive_auth.policy.Policy` for the durations; ``identity``
+        tells sessions apart (default: by id; id and organization, say, resets on both);
+        ``clock`` replaces the machine's clocks; ``on_observer_error`` is given what observers
+        raise (default: logged).
+
+    Starts on the running event loop, or, made where none runs, when it is first entered or
+    awaited. Raises ConfigurationError for arguments that can never work.
+    """
+
+    def __init__(
+        self,
+        client: AuthClient,
+        *,
+        initial_token: str | None = None,
+        owns_client: bool = False,
+        _delivery: Delivery | None = None,
+        **options: Unpack[ProviderOptions],
+    ) -> None:
+        _check_client(client)
+        _check_options(options)
+        if initial_token is not None and (
+            not isinstance(initial_token, str) or not initial_token.strip()  # pyright: ignore[reportUnnecessaryIsInstance]
+        ):
+            raise ConfigurationError("initial_token must be a non-empty string or None")
+        self.client = client
+        self._owns_client = owns_client
+        self.policy = Policy(**_durations(options))
+        self.clock = options.get("clock", SYSTEM_CLOCK)
+        self._monotonic, self._wall = self.clock.monotonic, self.clock.wall
+        self._identity = options.get("identity", session_id)
+        self._delivery = _delivery or LoopDelivery(
+            options.get("on_observer_error", log_observer_error)
+        )
+        self._seed = initial_token
+        self._serial = 0
+        self._waiting = 0
+        self._standing = UNHEARD
+        self._view = NO_TOKENS
+        self._last = UNHEARD.state
+        self._resubscriptions = 0
+        self._tokens: SessionTokens | None = None
+        self._ready: Lease | None = None
+        self._changed: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._closed = False
+        self._work: set[asyncio.Task[Any]] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expiring: Hashable | None = None
+        self._following = SerialDisposable()
+        self._subscriptions = CompositeDisposable()
+
+        self._heard: Subject[SessionState | Ended] = Subject()
+        self._session = Signal(UNHEARD.state, self._delivery)
+        self._token: Signal[AccessToken | None] = Signal(
+            None, self._delivery, current_only=True, on_demand=self._poke
+        )
+        self._state = Signal(_state_of(UNHEARD.state, NO_TOKENS), self._delivery)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            self._start()
+
+    # -- the picture -------------------------------------------------------------------------
+
+    def _wire(self) -> abc.DisposableBase:
+        standing: Subject[Standing] = Subject()
+        token = standing.pipe(
+            ops.distinct_until_changed(_key),
+            ops.map(self._tokens_of),
+            ops.switch_latest(),
+        )
+        # The switch hears of a change first. Until the session has followed, the pair would mix
+        # one session with another one's token: that is no state, and is dropped.
+        pairs: Observable[tuple[TokensView, Standing]] = reactivex.combine_latest(token, standing)
+        state = pairs.pipe(ops.filter(_of_one_session))
+        heard = self._heard.pipe(
+            ops.scan(advance(self._identity), UNHEARD), ops.distinct_until_changed()
+        )
+        return CompositeDisposable(state.subscribe(self._commit), heard.subscribe(standing))
+
+    def _tokens_of(self, standing: Standing) -> Observable[TokensView]:
+        """The inner stream: lives as long as its session; disposing cancels its fetch."""
+        key, session = standing.key, standing.state.session
+
+        def subscribe(
+            observer: abc.ObserverBase[TokensView], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            if key is None or session is None:
+                if standing.state.status != "unknown":
+                    self._seed = None
+                self._tokens = None
+                observer.on_next(NO_TOKENS)
+                return Disposable()
+
+            def emit(view: TokensView) -> None:
+                observer.on_next(view)
+                self._publish()
+
+            self._tokens = SessionTokens(key, self, emit, self._sown(session))
+            observer.on_next(self._tokens.view)
+            return Disposable(self._tokens.dispose)
+
+        return Observable(subscribe)
+
+    def _commit(self, pair: tuple[TokensView, Standing]) -> None:
+        self._view, self._standing = pair
+        self._ready = None if self._standing.held else self._view.lease
+
+    def _publish(self) -> None:
+        """Set all three signals, then have their observers called; wake whoever waits.
+
+        Runs when the pipeline is at rest, so that observers may call anything.
+        """
+        state, lease = self._standing.state, self._view.lease
+        self._session.stage(state)
+        self._token.stage(lease.token if lease else None)
+        self._state.stage(_state_of(state, self._view))
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set_result(None)
+        self._delivery.kick()
+
+    # -- what comes in -----------------------------------------------------------------------
+
+    def _hear(self, event: SessionState | Ended) -> None:
+        if self._closed:
+            return
+        self._heard.on_next(event)
+        self._poke()
+        self._publish()
+        self._watch_expiry()
+
+    def _on_session(self, state: SessionState) -> None:
+        if self._elsewhere(self._on_session, state):
+            return
+        if not isinstance(state, SessionState):  # pyright: ignore[reportUnnecessaryIsInstance]
+            self._on_session_error(TypeError(f"{type(state).__name__} is no SessionState"))
+            return
+        self._resubscriptions = 0
+        self._last = state
+        self._hear(state)
+
+    def _on_session_error(self, error: Exception) -> None:
+        """A failed session stream is a value with an error, and is subscribed to again."""
+        if self._closed or self._elsewhere(self._on_session_error, error):
+            return
+        self._resubscriptions += 1
+        delay = self.policy.backoff.delay(self._resubscriptions)
+        self.loop.call_later(delay, self._follow)
+        shown = AuthUnavailable(
+            f"the client's session stream raised {type(error).__name__}", retry_after=delay
+        )
+        shown.__cause__ = error
+        self._hear(self._last.with_(refreshing=False, error=shown))
+
+    def _follow(self) -> None:
+        if not self._closed:
+            self._following.disposable = follow(
+                self.client.session, self._on_session, self._on_session_error
+            )
+
+    def _poke(self) -> None:
+        if not self._elsewhere(self._poke) and self._tokens is not None:
+            self._tokens.poke()
+
+    def _elsewhere(self, call: Callable[..., None], *args: object) -> bool:
+        """Whether this is another thread than the loop's; then the call is passed on to it."""
+        if threading.get_ident() == self._thread:
+            return False
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # a closed loop hears nothing any more
+                self._loop.call_soon_threadsafe(call, *args)
+        return True
+
+    # -- the end of a session by time --------------------------------------------------------
+
+    def _watch_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        left = self._session_left()
+        if left is not None and self._expiring != self._standing.key:
+            delay = min(max(left, 0.0), _EXPIRY_CHECK)
+            self._expiry = self.loop.call_later(delay, self._check_expiry)
+
+    def _session_left(self) -> float | None:
+        session = self._standing.state.session
+        if session is None or session.expires_at is None:
+            return None
+        return session.expires_at.timestamp() - self._wall()
+
+    def _check_expiry(self) -> None:
+        left = self._session_left()
+        if left is not None and left <= 0:
+            self._expiring = self._standing.key
+            self._spawn(self._expire(self._standing.key))
+        self._watch_expiry()
+
+    async def _expire(self, key: Hashable) -> None:
+        await self._recheck()  # the server may have renewed it
+        self._expiring = None
+        left = self._session_left()
+        if self._standing.key == key and left is not None and left <= 0:
+            self._hear(Ended(key, "expired"))
+        else:
+            self._watch_expiry()
+
+    async def _recheck(self) -> None:
+        if isinstance(self.client, Rechecks):
+            with contextlib.suppress(AuthError), anyio.move_on_after(self.policy.fetch_timeout):
+                await self.client.refetch()
+
+    # -- what the tokens of a session ask (TokensHost) ---------------------------------------
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop everything runs on."""
+        if self._loop is None:
+            raise ConfigurationError("the provider has not been started on an event loop")
+        return self._loop
+
+    def held(self) -> bool:
+        return self._standing.held
+
+    def awaited(self) -> bool:
+        return self._waiting > 0
+
+    def kept(self) -> bool:
+        return self._token.observed
+
+    def mint(self, key: Hashable) -> Awaitable[object]:
+        return self.client.fetch_token(self._session_of(key))
+
+    def accept(self, key: Hashable, value: object) -> Lease:
+        lease = lease_token(
+            value,
+            self._session_of(key),
+            serial=self._serial + 1,
+            clock=self.clock,
+            policy=self.policy,
+        )
+        self._serial = lease.serial
+        return lease
+
+    def on_ended(self, key: Hashable) -> None:
+        self._hear(Ended(key, "signed_out"))
+
+    def on_mismatch(self) -> None:
+        self._spawn(self._recheck())
+
+    def _session_of(self, key: Hashable) -> Session:
+        session = self._standing.state.session
+        if session is None or self._standing.key != key:
+            raise AuthUnavailable("the session was switched")
+        return session
+
+    def _sown(self, session: Session) -> Lease | None:
+        seed, self._seed = self._seed, None
+        if seed is None:
+            return None
+        return lease_seed(seed, session, clock=self.clock, policy=self.policy)
+
+    # -- what users call ---------------------------------------------------------------------
+
+    @property
+    def session(self) -> Signal[SessionState]:
+        """What is known of the session."""
+        return self._session
+
+    @property
+    def token(self) -> Signal[AccessToken | None]:
+        """The current session's token, if a usable one is cached.
+
+        While anything is subscribed it is kept fresh ahead of expiry; otherwise tokens are
+        fetched on demand.
+        """
+        return self._token
+
+    @property
+    def state(self) -> Signal[AuthState]:
+        """Session and token in one value for views."""
+        return self._state
+
+    async def fetch_access_token(
+        self, *, force_refresh: bool = False, rejected: str | None = None
+    ) -> str | None:
+        """A token of the current session with more than the margin left.
+
+        Waits while the session is unknown, through a rotation and while an own request may
+        change the session, at most ``timeout`` seconds. However many call at once, forced or
+        not, one request is made. May be awaited on any event loop.
+
+        :param force_refresh: never answer from the cache; a fetch under way is joined.
+        :param rejected: a token that a resource server refused. It is refreshed only if it is
+            still the current one; otherwise the current one is the answer.
+        :returns: the token, or None when the user is signed out.
+        :raises AuthUnavailable: no answer could be had in time (AuthTimeout: the bound ran
+            out). The session is not affected.
+        :raises AuthClosed: the provider is closed.
+        """
+        ready = self._ready
+        if (
+            ready is not None
+            and not force_refresh
+            and rejected is None
+            and self._monotonic() < ready.evict_at
+            and self._wall() < ready.evict_wall
+        ):
+            return ready.value
+        if rejected is not None and not isinstance(rejected, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("rejected must be the refused token, a string")
+        return await self._on_home_loop(
+            lambda: self._fetch(force_refresh, rejected, self.policy.timeout)
+        )
+
+    async def _fetch(self, force: bool, rejected: str | None, patience: float) -> str | None:
+        deadline = self._monotonic() + patience
+        floor = self._serial if force else -1
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(patience):
+                if rejected is not None and self._tokens is not None:
+                    self._tokens.reject(rejected)
+                while True:
+                    # Taken before looking, so that nothing can change between look and wait;
+                    # looked at after every wait, so that no answer is older than the return.
+                    change = self._next_change()
+                    if (answer := self._look(floor, deadline)) is not _WAIT:
+                        return cast("str | None", answer)
+                    await asyncio.shield(change)
+        except AuthError:
+            raise
+        except TimeoutError:
+            error = self._state.value.error
+            reason = f": {error}" if error is not None else ""
+            raise AuthTimeout(f"no token within {patience:g} seconds{reason}") from error
+        finally:
+            self._waiting -= 1
+
+    def _look(self, floor: int, deadline: float) -> object:
+        if self._closed:
+            raise _closed()
+        if self._standing.held:
+            return _WAIT
+        tokens = self._tokens
+        if tokens is None:
+            return None
+        ready = self._ready
+        if ready is not None and ready.serial > floor and ready.usable(self.clock):
+            return ready.value
+        tokens.force(floor)
+        tokens.poke()
+        if tokens.retry_at > deadline and not tokens.view.fetching:
+            error = tokens.view.error
+            raise AuthUnavailable(
+                f"no token for now: {error}", retry_after=tokens.retry_at - self._monotonic()
+            ) from error
+        return _WAIT
+
+    def _next_change(self) -> asyncio.Future[None]:
+        if self._changed is None:
+            self._changed = self.loop.create_future()
+        return self._changed
+
+    async def _settle(self) -> None:
+        """Have the token follow a session change before the call that made it returns."""
+        with contextlib.suppress(AuthError):
+            await self._on_home_loop(lambda: self._fetch(False, None, self.policy.fetch_timeout))
+
+    # -- life --------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._closed:
+            raise _closed()
+        if self._loop is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        if isinstance(self._delivery, LoopDelivery):
+            self._delivery.bind(self._loop)
+        self._subscriptions.add(self._wire())
+        self._subscriptions.add(self._following)
+        if isinstance(self.client, Settles):
+            self._subscriptions.add(self.client.on_settle(self._settle))
+        self._follow()
+
+    async def _on_home_loop(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        self._start()
+        if asyncio.get_running_loop() is self._loop:
+            return await call()
+        coroutine = call()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError:
+            coroutine.close()
+            raise AuthClosed("the event loop this provider was started on has ended") from None
+        try:
+            async with asyncio.timeout(self.policy.timeout + 1):
+                return await asyncio.wrap_future(future)
+        except AuthError:
+            raise
+        except TimeoutError:
+            raise AuthTimeout("the provider's event loop does not answer") from None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work, name="reactive_auth work")
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def track(self, task: asyncio.Task[object]) -> None:
+        """Have closing wait for a fetch, also for one that was cancelled."""
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def _shut(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._subscriptions.dispose()
+        self._tokens = self._seed = None
+        self._view = NO_TOKENS
+        self._ready = None
+        for task in self._work:
+            task.cancel()
+        self._token.stage(None)
+        self._state.stage(_state_of(self._standing.state, NO_TOKENS))
+        for signal in (self._session, self._token, self._state):
+            signal.complete()
+        if self._changed is not None:
+            self._changed.set_result(None)
+        self._delivery.kick()
+
+    async def aclose(self) -> None:
+        """Cancel everything under way, complete the signals, close an owned client.
+
+        Callers that wait for a token get AuthClosed. May be called again, and from any loop.
+        """
+        if self._loop is None or self._loop.is_closed():
+            self._shut()
+        elif asyncio.get_running_loop() is self._loop:
+            await self._aclose()
+        else:
+            await self._on_home_loop(self._aclose)
+
+    async def _aclose(self) -> None:
+        self._shut()
+        with anyio.CancelScope(shield=True):
+            waiting = {task for task in self._work if task is not asyncio.current_task()}
+            if waiting:
+                await asyncio.wait(waiting, timeout=_CLOSE_PATIENCE)
+            close = getattr(self.client, "aclose", None)
+            if self._owns_client and close is not None:
+                await close()
+
+    async def __aenter__(self) -> Self:
+        self._start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        status = "closed" if self._closed else self._state.value.status
+        return f"<{type(self).__name__} {status}>"
+
+    def _repr_html_(self) -> str:
+        return self._state.value._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} is live and cannot be pickled or copied")
+
+
+_WAIT = object()
+
+
+def _key(standing: Standing) -> Hashable | None:
+    return standing.key
+
+
+def _of_one_session(pair: tuple[TokensView, Standing]) -> bool:
+    return pair[0].key == pair[1].key
+
+
+def _closed() -> AuthClosed:
+    return AuthClosed("the provider is closed")
+
+
+def _state_of(state: SessionState, tokens: TokensView) -> AuthState:
+    signed_in = state.status == "signed_in"
+    return AuthState(
+        status=state.status,
+        is_loading=state.status == "unknown",
+        is_authenticated=signed_in,
+        is_refreshing=state.refreshing or (tokens.fetching and tokens.lease is None),
+        has_token=tokens.lease is not None,
+        session=state.session,
+        user=state.user if signed_in else None,
+        error=state.error or tokens.error,
+    )
+
+
+def _check_client(client: object) -> None:
+    session = getattr(client, "session", None)
+    if not callable(getattr(session, "subscribe", None)):
+        raise ConfigurationError("the client has no observable `session` (see AuthClient)")
+    if not callable(getattr(client, "fetch_token", None)):
+        raise ConfigurationError("the client has no method `fetch_token` (see AuthClient)")
+
+
+def _check_options(options: ProviderOptions) -> None:
+    for name in options:
+        if name not in ProviderOptions.__annotations__:
+            known = ", ".join(sorted(ProviderOptions.__annotations__))
+            raise ConfigurationError(f"unknown option {name!r}; there are {known}")
+
+
+def _durations(options: ProviderOptions) -> dict[str, Any]:
+    return {f.name: options.get(f.name) for f in fields(Policy) if f.name in options}
