@@ -1,6 +1,8 @@
 """Who is signed in and which token is valid, as observable streams."""
 
+from .client import BetterAuthClient, WireEvent
 from .clock import Clock
+from .connect import connect
 from .errors import (
     AuthClosed,
     AuthError,
@@ -32,6 +34,7 @@ __all__ = [
     "AuthTimeout",
     "AuthUnavailable",
     "Backoff",
+    "BetterAuthClient",
     "Clock",
     "ConfigurationError",
     "InvalidToken",
@@ -42,5 +45,7 @@ __all__ = [
     "Signal",
     "TokenMismatch",
     "User",
+    "WireEvent",
     "WrongThread",
+    "connect",
 ]

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import fields
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Generic, NoReturn, Self, TypedDict, TypeVar, Unpack, cast
 
 import anyio
 import reactivex
@@ -38,6 +38,7 @@ from .tokens import NO_TOKENS, SessionTokens, TokensView
 __all__ = ["AuthProvider", "ProviderOptions", "session_id"]
 
 _T = TypeVar("_T")
+C = TypeVar("C", bound=AuthClient)
 
 #: Session expiry is looked at this often at least, since timers pause in suspend (seconds).
 _EXPIRY_CHECK = 60.0
@@ -65,7 +66,7 @@ class ProviderOptions(TypedDict, total=False):
     on_observer_error: ErrorHook
 
 
-class AuthProvider:
+class AuthProvider(Generic[C]):
     """Session, token and state of one client as signals, and tokens on demand.
 
     :param client: any :class:`~reactive_auth.AuthClient`. It is not closed with the provider
@@ -84,7 +85,7 @@ class AuthProvider:
 
     def __init__(
         self,
-        client: AuthClient,
+        client: C,
         *,
         initial_token: str | None = None,
         owns_client: bool = False,
@@ -144,13 +145,11 @@ class AuthProvider:
         standing: Subject[Standing] = Subject()
         token = standing.pipe(
             ops.distinct_until_changed(_key),
-            ops.map(self._tokens_of),
-            ops.switch_latest(),
+            ops.switch_map(self._tokens_of),
         )
         # The switch hears of a change first. Until the session has followed, the pair would mix
         # one session with another one's token: that is no state, and is dropped.
-        pairs: Observable[tuple[TokensView, Standing]] = reactivex.combine_latest(token, standing)
-        state = pairs.pipe(ops.filter(_of_one_session))
+        state = reactivex.combine_latest(token, standing).pipe(ops.filter(_of_one_session))
         heard = self._heard.pipe(
             ops.scan(advance(self._identity), UNHEARD), ops.distinct_until_changed()
         )

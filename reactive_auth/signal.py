@@ -115,6 +115,8 @@ class Signal(Observable[T]):
         effects are queued. Runs on the owner's thread only.
         """
         self._links += (follower,)
+        if len(self._links) == 1 and self._on_demand is not None:
+            self._on_demand()
         follower(self._value)
 
         def unlink() -> None:

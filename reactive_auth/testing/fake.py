@@ -30,6 +30,10 @@ def _segment(part: Mapping[str, object]) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
+def _future() -> asyncio.Future[object]:
+    return asyncio.get_running_loop().create_future()
+
+
 @dataclass(eq=False)
 class FakeFetch:
     """One call of ``fetch_token``. An open one is ended by resolve, reject or cancellation."""
@@ -37,7 +41,7 @@ class FakeFetch:
     session: Session
     number: int
     status: Literal["open", "answered", "failed", "cancelled"] = "open"
-    _answer: asyncio.Future[object] = field(repr=False, default_factory=asyncio.Future)
+    _answer: asyncio.Future[object] = field(repr=False, default_factory=_future)
 
     def resolve(self, answer: object) -> None:
         """Answer with a token, None, or whatever a broken token source would return."""
