@@ -1,5 +1,6 @@
 """Who is signed in and which token is valid, as observable streams."""
 
+from .blocking import BlockingAuth, connect_blocking
 from .client import BetterAuthClient, WireEvent
 from .clock import Clock
 from .connect import connect
@@ -35,6 +36,7 @@ __all__ = [
     "AuthUnavailable",
     "Backoff",
     "BetterAuthClient",
+    "BlockingAuth",
     "Clock",
     "ConfigurationError",
     "InvalidToken",
@@ -48,4 +50,5 @@ __all__ = [
     "WireEvent",
     "WrongThread",
     "connect",
+    "connect_blocking",
 ]

@@ -150,10 +150,10 @@ class AuthProvider(Generic[C]):
         # The switch hears of a change first. Until the session has followed, the pair would mix
         # one session with another one's token: that is no state, and is dropped.
         state = reactivex.combine_latest(token, standing).pipe(ops.filter(_of_one_session))
-        heard = self._heard.pipe(
-            ops.scan(advance(self._identity), UNHEARD), ops.distinct_until_changed()
+        heard = self._heard.pipe(ops.scan(advance(self._identity), UNHEARD))
+        return CompositeDisposable(
+            state.subscribe(self._commit), heard.distinct_until_changed().subscribe(standing)
         )
-        return CompositeDisposable(state.subscribe(self._commit), heard.subscribe(standing))
 
     def _tokens_of(self, standing: Standing) -> Observable[TokensView]:
         """The inner stream: lives as long as its session; disposing cancels its fetch."""

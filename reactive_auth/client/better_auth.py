@@ -246,9 +246,12 @@ class BetterAuthClient:
 
     async def _listed(self) -> list[tuple[Session, str]]:
         data = await self._command("/list-sessions", None, method="GET")
-        rows = data if isinstance(data, list) else []
-        listed = [(read_listed_session(row, timedelta(seconds=self._offset)), row) for row in rows]
-        return [(s, str(row.get("token", ""))) for s, row in listed if s is not None]
+        listed: list[tuple[Session, str]] = []
+        for row in cast("list[object]", data) if isinstance(data, list) else []:
+            session = read_listed_session(row, timedelta(seconds=self._offset))
+            if session is not None:
+                listed.append((session, str(cast("dict[str, object]", row).get("token", ""))))
+        return listed
 
     # -- one-time tokens ---------------------------------------------------------------------
 
@@ -337,8 +340,9 @@ class BetterAuthClient:
         jar = self._jar
         answer = await self._send("GET", self._token_paths[0], jar, query=_FRESH)
         if answer.status == 404 and len(self._token_paths) > 1:
-            self._token_paths.pop(0)
-            answer = await self._send("GET", self._token_paths[0], jar, query=_FRESH)
+            answer = await self._send("GET", self._token_paths[1], jar, query=_FRESH)
+            if answer.status != 404:
+                self._token_paths.pop(0)
         try:
             return read_token(answer)
         except AuthRejected as error:

@@ -1,0 +1,126 @@
+"""A private event loop on a daemon thread, and calls into it from anywhere."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, Future
+from typing import Generic, ParamSpec, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+from .errors import AuthClosed, AuthTimeout, WrongThread
+
+__all__ = ["BlockingCall", "PrivateLoop", "run_on_loop"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class PrivateLoop:
+    """anyio's blocking portal on a daemon thread.
+
+    ``anyio.from_thread.start_blocking_portal`` uses a thread that the interpreter joins at
+    exit: a script that forgot to close would never end (HAZARDS L1).
+    """
+
+    def __init__(self) -> None:
+        ready: Future[BlockingPortal] = Future()
+        self._pid = os.getpid()
+        self._closed = False
+        self._thread = threading.Thread(
+            target=self._run, args=(ready,), name="reactive_auth-loop", daemon=True
+        )
+        self._thread.start()
+        self._portal = ready.result()
+
+    def _run(self, ready: Future[BlockingPortal]) -> None:
+        async def main() -> None:
+            try:
+                portal = BlockingPortal()
+            except BaseException as error:
+                ready.set_exception(error)
+                raise
+            async with portal:
+                ready.set_result(portal)
+                await portal.sleep_until_stopped()
+
+        anyio.run(main)
+
+    def submit(
+        self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]:
+        """Start a call on the loop. Raises AuthClosed after :meth:`stop` and in a forked child."""
+        if os.getpid() != self._pid:
+            raise AuthClosed("this object was made in another process: a fork has no loop of it")
+        if not self._closed:
+            try:
+                return self._portal.start_task_soon(lambda: function(*args, **kwargs))
+            except RuntimeError:  # stopped in between
+                pass
+        raise AuthClosed("the provider is closed")
+
+    def wait(self, future: Future[R], timeout: float | None = None) -> R:
+        """The outcome of a call. Raises WrongThread on the loop's own thread, which would wait
+        for itself."""
+        if threading.current_thread() is self._thread:
+            future.cancel()
+            raise WrongThread(
+                "a blocking call on the private loop's own thread would wait for itself: "
+                "use its .future(...) twin"
+            )
+        try:
+            return future.result(timeout)
+        except CancelledError:
+            raise AuthClosed("the provider was closed during the call") from None
+        except TimeoutError as error:
+            if future.done():  # an AuthTimeout of the call itself is a TimeoutError, too
+                raise
+            raise AuthTimeout("the call did not end in time") from error
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def stop(self, timeout: float) -> None:
+        """End the loop and its thread; what still runs there is cancelled."""
+        self._closed = True
+        if os.getpid() != self._pid or not self._thread.is_alive():
+            return
+        try:
+            self._portal.start_task_soon(self._portal.stop, True)
+        except RuntimeError:
+            return
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+
+class BlockingCall(Generic[P, R]):
+    """A coroutine function as a blocking call, with :meth:`future` as its non-blocking twin."""
+
+    def __init__(self, loop: PrivateLoop, function: Callable[P, Awaitable[R]]) -> None:
+        self._loop = loop
+        self._function = function
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", "call")
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call and wait for the outcome."""
+        return self._loop.wait(self.future(*args, **kwargs))
+
+    def future(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Call without waiting. Cancelling the future cancels the call."""
+        return self._loop.submit(self._function, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<blocking {self.__name__}>"
+
+
+def run_on_loop(function: Callable[[], R]) -> Callable[[], Awaitable[R]]:
+    """A plain function as something that :meth:`PrivateLoop.submit` takes."""
+
+    async def call() -> R:
+        return function()
+
+    return call
