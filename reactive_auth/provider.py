@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Hashable
 from dataclasses import fields
 from datetime import timedelta
 from types import TracebackType
@@ -21,17 +20,20 @@ import anyio
 import reactivex
 from reactivex import Observable, abc
 from reactivex import operators as ops
-from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable
+from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.subject import Subject
 
 from .clock import SYSTEM_CLOCK, Clock
 from .delivery import Delivery, ErrorHook, LoopDelivery, log_observer_error
 from .errors import AuthClosed, AuthError, AuthTimeout, AuthUnavailable, ConfigurationError
+from .expiry import ExpiryWatch
+from .home import HomeLoop
+from .intake import Intake
 from .lease import Lease, lease_seed, lease_token
 from .models import AccessToken, AuthState, Session, SessionState
 from .policy import Backoff, Policy
 from .protocol import AuthClient, Rechecks, Settles
-from .signal import Signal, follow
+from .signal import Signal
 from .standing import UNHEARD, Ended, Identity, Standing, advance
 from .tokens import NO_TOKENS, SessionTokens, TokensView
 
@@ -39,11 +41,6 @@ __all__ = ["AuthProvider", "ProviderOptions", "session_id"]
 
 _T = TypeVar("_T")
 C = TypeVar("C", bound=AuthClient)
-
-#: Session expiry is looked at this often at least, since timers pause in suspend (seconds).
-_EXPIRY_CHECK = 60.0
-#: How long closing waits for cancelled work (seconds).
-_CLOSE_PATIENCE = 5.0
 
 
 def session_id(session: Session) -> Hashable:
@@ -112,19 +109,18 @@ class AuthProvider(Generic[C]):
         self._waiting = 0
         self._standing = UNHEARD
         self._view = NO_TOKENS
-        self._last = UNHEARD.state
-        self._resubscriptions = 0
         self._tokens: SessionTokens | None = None
         self._ready: Lease | None = None
         self._changed: asyncio.Future[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
         self._closed = False
-        self._work: set[asyncio.Task[Any]] = set()
-        self._expiry: asyncio.TimerHandle | None = None
-        self._expiring: Hashable | None = None
-        self._following = SerialDisposable()
-        self._subscriptions = CompositeDisposable()
+        self._home = HomeLoop()
+        self._expiry = ExpiryWatch(
+            self._home,
+            self.clock,
+            self._recheck,
+            lambda key: self._hear(Ended(key, "expired")),
+        )
+        self._life = CompositeDisposable()
 
         self._heard: Subject[SessionState | Ended] = Subject()
         self._session = Signal(UNHEARD.state, self._delivery)
@@ -197,90 +193,17 @@ class AuthProvider(Generic[C]):
             changed.set_result(None)
         self._delivery.kick()
 
-    # -- what comes in -----------------------------------------------------------------------
-
     def _hear(self, event: SessionState | Ended) -> None:
         if self._closed:
             return
         self._heard.on_next(event)
         self._poke()
         self._publish()
-        self._watch_expiry()
-
-    def _on_session(self, state: SessionState) -> None:
-        if self._elsewhere(self._on_session, state):
-            return
-        if not isinstance(state, SessionState):  # pyright: ignore[reportUnnecessaryIsInstance]
-            self._on_session_error(TypeError(f"{type(state).__name__} is no SessionState"))
-            return
-        self._resubscriptions = 0
-        self._last = state
-        self._hear(state)
-
-    def _on_session_error(self, error: Exception) -> None:
-        """A failed session stream is a value with an error, and is subscribed to again."""
-        if self._closed or self._elsewhere(self._on_session_error, error):
-            return
-        self._resubscriptions += 1
-        delay = self.policy.backoff.delay(self._resubscriptions)
-        self.loop.call_later(delay, self._follow)
-        shown = AuthUnavailable(
-            f"the client's session stream raised {type(error).__name__}", retry_after=delay
-        )
-        shown.__cause__ = error
-        self._hear(self._last.with_(refreshing=False, error=shown))
-
-    def _follow(self) -> None:
-        if not self._closed:
-            self._following.disposable = follow(
-                self.client.session, self._on_session, self._on_session_error
-            )
+        self._expiry.look(self._standing)
 
     def _poke(self) -> None:
-        if not self._elsewhere(self._poke) and self._tokens is not None:
+        if not self._home.passed_on(self._poke) and self._tokens is not None:
             self._tokens.poke()
-
-    def _elsewhere(self, call: Callable[..., None], *args: object) -> bool:
-        """Whether this is another thread than the loop's; then the call is passed on to it."""
-        if threading.get_ident() == self._thread:
-            return False
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # a closed loop hears nothing any more
-                self._loop.call_soon_threadsafe(call, *args)
-        return True
-
-    # -- the end of a session by time --------------------------------------------------------
-
-    def _watch_expiry(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        left = self._session_left()
-        if left is not None and self._expiring != self._standing.key:
-            delay = min(max(left, 0.0), _EXPIRY_CHECK)
-            self._expiry = self.loop.call_later(delay, self._check_expiry)
-
-    def _session_left(self) -> float | None:
-        session = self._standing.state.session
-        if session is None or session.expires_at is None:
-            return None
-        return session.expires_at.timestamp() - self._wall()
-
-    def _check_expiry(self) -> None:
-        left = self._session_left()
-        if left is not None and left <= 0:
-            self._expiring = self._standing.key
-            self._spawn(self._expire(self._standing.key))
-        self._watch_expiry()
-
-    async def _expire(self, key: Hashable) -> None:
-        await self._recheck()  # the server may have renewed it
-        self._expiring = None
-        left = self._session_left()
-        if self._standing.key == key and left is not None and left <= 0:
-            self._hear(Ended(key, "expired"))
-        else:
-            self._watch_expiry()
 
     async def _recheck(self) -> None:
         if isinstance(self.client, Rechecks):
@@ -290,11 +213,9 @@ class AuthProvider(Generic[C]):
     # -- what the tokens of a session ask (TokensHost) ---------------------------------------
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop:
+    def home(self) -> HomeLoop:
         """The event loop everything runs on."""
-        if self._loop is None:
-            raise ConfigurationError("the provider has not been started on an event loop")
-        return self._loop
+        return self._home
 
     def held(self) -> bool:
         return self._standing.held
@@ -323,7 +244,7 @@ class AuthProvider(Generic[C]):
         self._hear(Ended(key, "signed_out"))
 
     def on_mismatch(self) -> None:
-        self._spawn(self._recheck())
+        self._home.spawn(self._recheck())
 
     def _session_of(self, key: Hashable) -> Session:
         session = self._standing.state.session
@@ -386,8 +307,10 @@ class AuthProvider(Generic[C]):
             return ready.value
         if rejected is not None and not isinstance(rejected, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("rejected must be the refused token, a string")
-        return await self._on_home_loop(
-            lambda: self._fetch(force_refresh, rejected, self.policy.timeout)
+        self._start()
+        return await self._home.run(
+            lambda: self._fetch(force_refresh, rejected, self.policy.timeout),
+            self.policy.timeout + 1,
         )
 
     async def _fetch(self, force: bool, rejected: str | None, patience: float) -> str | None:
@@ -436,77 +359,41 @@ class AuthProvider(Generic[C]):
 
     def _next_change(self) -> asyncio.Future[None]:
         if self._changed is None:
-            self._changed = self.loop.create_future()
+            self._changed = self._home.loop.create_future()
         return self._changed
 
     async def _settle(self) -> None:
         """Have the token follow a session change before the call that made it returns."""
         with contextlib.suppress(AuthError):
-            await self._on_home_loop(lambda: self._fetch(False, None, self.policy.fetch_timeout))
+            await self._fetch(False, None, self.policy.fetch_timeout)
 
     # -- life --------------------------------------------------------------------------------
 
     def _start(self) -> None:
         if self._closed:
             raise _closed()
-        if self._loop is not None:
+        if self._home.bound:
             return
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        loop = self._home.bind()
         if isinstance(self._delivery, LoopDelivery):
-            self._delivery.bind(self._loop)
-        self._subscriptions.add(self._wire())
-        self._subscriptions.add(self._following)
+            self._delivery.bind(loop)
+        self._life.add(self._wire())
+        self._life.add(Disposable(self._expiry.stop))
         if isinstance(self.client, Settles):
-            self._subscriptions.add(self.client.on_settle(self._settle))
-        self._follow()
-
-    async def _on_home_loop(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        self._start()
-        if asyncio.get_running_loop() is self._loop:
-            return await call()
-        coroutine = call()
-        try:
-            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-        except RuntimeError:
-            coroutine.close()
-            raise AuthClosed("the event loop this provider was started on has ended") from None
-        try:
-            async with asyncio.timeout(self.policy.timeout + 1):
-                return await asyncio.wrap_future(future)
-        except AuthError:
-            raise
-        except TimeoutError:
-            raise AuthTimeout("the provider's event loop does not answer") from None
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self.loop.create_task(work, name="reactive_auth work")
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-
-    def track(self, task: asyncio.Task[object]) -> None:
-        """Have closing wait for a fetch, also for one that was cancelled."""
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
+            self._life.add(self.client.on_settle(self._settle))
+        intake = Intake(self.client, self._home, self.policy.backoff, self._hear)
+        self._life.add(intake.start())
 
     def _shut(self) -> None:
         if self._closed:
             return
         self._closed = True
-        if self._expiry is not None:
-            self._expiry.cancel()
-        self._subscriptions.dispose()
-        self._tokens = self._seed = None
+        self._life.dispose()
+        self._tokens = self._seed = self._ready = None
         self._view = NO_TOKENS
-        self._ready = None
-        for task in self._work:
-            task.cancel()
-        self._token.stage(None)
-        self._state.stage(_state_of(self._standing.state, NO_TOKENS))
+        self._publish()
         for signal in (self._session, self._token, self._state):
             signal.complete()
-        if self._changed is not None:
-            self._changed.set_result(None)
         self._delivery.kick()
 
     async def aclose(self) -> None:
@@ -514,19 +401,15 @@ class AuthProvider(Generic[C]):
 
         Callers that wait for a token get AuthClosed. May be called again, and from any loop.
         """
-        if self._loop is None or self._loop.is_closed():
+        if self._home.ended:
             self._shut()
-        elif asyncio.get_running_loop() is self._loop:
-            await self._aclose()
         else:
-            await self._on_home_loop(self._aclose)
+            await self._home.run(self._aclose, self.policy.timeout + 1)
 
     async def _aclose(self) -> None:
         self._shut()
         with anyio.CancelScope(shield=True):
-            waiting = {task for task in self._work if task is not asyncio.current_task()}
-            if waiting:
-                await asyncio.wait(waiting, timeout=_CLOSE_PATIENCE)
+            await self._home.finish()
             close = getattr(self.client, "aclose", None)
             if self._owns_client and close is not None:
                 await close()

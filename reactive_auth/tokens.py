@@ -23,6 +23,7 @@ from .errors import (
     NotAuthenticated,
     TokenMismatch,
 )
+from .home import HomeLoop
 from .lease import Lease
 from .policy import Policy
 
@@ -57,7 +58,7 @@ class TokensHost(Protocol):
     @property
     def policy(self) -> Policy: ...
     @property
-    def loop(self) -> asyncio.AbstractEventLoop: ...
+    def home(self) -> HomeLoop: ...
     def held(self) -> bool:
         """Whether an own request is under way that may change the session."""
         ...
@@ -72,10 +73,6 @@ class TokensHost(Protocol):
 
     def mint(self, key: Hashable) -> Awaitable[object]:
         """Call the client's fetch function for the session with this key."""
-        ...
-
-    def track(self, task: asyncio.Task[object]) -> None:
-        """Closing waits for this task."""
         ...
 
     def accept(self, key: Hashable, value: object) -> Lease:
@@ -184,11 +181,11 @@ class SessionTokens:
         # CancelScope.cancel() and not task.cancel(): the latter leaves places of httpx's pool
         # taken for ever (HAZARDS K16).
         self._scope = scope = anyio.CancelScope()
-        self._task = task = self._host.loop.create_task(
+        self._task = task = self._host.home.loop.create_task(
             self._attempt(scope), name="reactive_auth token fetch"
         )
         task.add_done_callback(self._finished)
-        self._host.track(task)
+        self._host.home.track(task)
 
     def _cancel(self) -> None:
         if self._scope is not None:
@@ -250,4 +247,4 @@ class SessionTokens:
             self._timer = None
         if at < math.inf:
             delay = max(0.0, at - self._host.clock.monotonic())
-            self._timer = self._host.loop.call_later(delay, self.poke)
+            self._timer = self._host.home.loop.call_later(delay, self.poke)
