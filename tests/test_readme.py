@@ -1,0 +1,80 @@
+"""Every code block of the README does what it says."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reactive_auth.embedded import EmbeddedServer
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+SHELL = [code.strip() for language, code in BLOCKS if language == "sh"]
+PROGRAMS = [code for code in PYTHON if "def test_" not in code]
+TESTS = [code for code in PYTHON if "def test_" in code]
+
+
+def test_every_block_is_of_a_kind_that_is_executed() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "text"}
+    assert len(PROGRAMS) == 4
+    assert len(TESTS) == 1
+    assert len(SHELL) == 2
+
+
+@pytest.mark.parametrize("code", PROGRAMS, ids=lambda code: code.splitlines()[0])
+def test_a_program_of_the_readme_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with EmbeddedServer().serve() as url:
+        source = code.replace("https://app.example.com", url)
+        assert source != code
+        compiled = compile(source, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        namespace: dict[str, Any] = {"__name__": "readme"}
+        outcome = eval(compiled, namespace)
+        if inspect.iscoroutine(outcome):
+            asyncio.run(outcome)
+    assert capsys.readouterr().out
+
+
+def test_the_test_of_the_readme_passes(tmp_path: Path) -> None:
+    (tmp_path / "test_app.py").write_text("import asyncio\n\n\n" + TESTS[0], "utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_the_demo_command_of_the_readme_succeeds() -> None:
+    install, _, demo = SHELL[0].partition(" && ")
+    assert shlex.split(install)[:4] == ["python", "-m", "pip", "install"]
+    run = subprocess.run(
+        [sys.executable, *shlex.split(demo)[1:], "--plain"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Everything held." in run.stdout
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert SHELL[1].endswith("&& python -m pytest")
+    assert "README.md" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_the_files_the_readme_points_at_exist() -> None:
+    for name in re.findall(r"`((?:\w+/)*\w+\.py)`", README):
+        assert (ROOT / "reactive_auth" / name).exists(), name
