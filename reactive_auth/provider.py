@@ -146,7 +146,7 @@ class AuthProvider(Generic[C]):
         # The switch hears of a change first. Until the session has followed, the pair would mix
         # one session with another one's token: that is no state, and is dropped.
         state = reactivex.combine_latest(token, standing).pipe(ops.filter(_of_one_session))
-        heard = self._heard.pipe(ops.scan(advance(self._identity), UNHEARD))
+        heard = self._heard.pipe(ops.scan(advance(self._identify), UNHEARD))
         return CompositeDisposable(
             state.subscribe(self._commit), heard.distinct_until_changed().subscribe(standing)
         )
@@ -174,6 +174,15 @@ class AuthProvider(Generic[C]):
             return Disposable(self._tokens.dispose)
 
         return Observable(subscribe)
+
+    def _identify(self, session: Session) -> Hashable:
+        # A tuple, so that no identity is taken for "no session"; and a user's function that
+        # raises must not end the stream.
+        try:
+            return (self._identity(session),)
+        except Exception as error:
+            self._delivery.report(error)
+            return (session.id,)
 
     def _commit(self, pair: tuple[TokensView, Standing]) -> None:
         self._view, self._standing = pair

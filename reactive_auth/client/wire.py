@@ -130,6 +130,7 @@ class Wire:
 
         :raises AuthUnavailable: no complete answer could be had (AuthTimeout: in time).
         :raises AuthClosed: the client is closed.
+        :raises ConfigurationError: the body is not JSON.
         """
         if self._closed:
             raise AuthClosed("the client is closed")
@@ -137,14 +138,19 @@ class Wire:
         headers = httpx.Headers(self._headers)
         headers["origin"] = self._address.origin
         headers["accept"] = "application/json"
-        request = httpx.Request(
-            method,
-            self._address.url(path),
-            params=query,
-            headers=headers,
-            json=body if body is not None else ({} if method != "GET" else None),
-            extensions={"timeout": httpx.Timeout(self._timeout).as_dict()},
-        )
+        if body is None and method != "GET":
+            body = {}
+        try:
+            request = httpx.Request(
+                method,
+                self._address.url(path),
+                params=query,
+                headers=headers,
+                json=body,
+                extensions={"timeout": httpx.Timeout(self._timeout).as_dict()},
+            )
+        except (TypeError, ValueError):
+            raise ConfigurationError("the request is not JSON", request=label) from None
         jar.attach(request)
         self._number += 1
         number = self._number
