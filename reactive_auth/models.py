@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from html import escape
-from types import MappingProxyType
 from typing import Literal, NoReturn
 
 from .errors import AuthError, ConfigurationError, same_error
@@ -20,7 +19,7 @@ SessionStatus = Literal["unknown", "signed_in", "signed_out", "expired"]
 
 
 def _nothing() -> Mapping[str, object]:
-    return MappingProxyType({})
+    return {}  # a plain dict, which pickles; its type lets nobody write to it
 
 
 def _aware(owner: str, name: str, value: datetime | None) -> None:

@@ -134,7 +134,10 @@ async def _server(url: str | None) -> AsyncGenerator[tuple[str, httpx.AsyncBaseT
     from ..embedded import EmbeddedServer
 
     server = EmbeddedServer()
-    yield server.url, server.transport
+    try:
+        yield server.url, server.transport
+    finally:
+        server.close()
 
 
 class _Acts:

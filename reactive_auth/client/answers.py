@@ -21,7 +21,6 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from ..errors import AuthRejected, AuthUnavailable, NotAuthenticated
@@ -166,7 +165,7 @@ def read_user(data: object) -> User | None:
         image=_text(fields.pop("image", None)),
         created_at=_time(fields.pop("createdAt", None)),
         updated_at=_time(fields.pop("updatedAt", None)),
-        extra=MappingProxyType(fields),
+        extra=fields,
     )
 
 
@@ -190,7 +189,7 @@ def _session(data: object, offset: timedelta) -> Session | None:
         updated_at=_time(fields.pop("updatedAt", None)),
         ip_address=_text(fields.pop("ipAddress", None)),
         user_agent=_text(fields.pop("userAgent", None)),
-        extra=MappingProxyType(fields),
+        extra=fields,
     )
 
 
