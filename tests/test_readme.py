@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from reactive_auth.embedded import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parent.parent
