@@ -113,6 +113,7 @@ class AuthProvider(Generic[C]):
         self._ready: Lease | None = None
         self._changed: asyncio.Future[None] | None = None
         self._closed = False
+        self._closing = asyncio.Lock()
         self._home = HomeLoop()
         self._expiry = ExpiryWatch(
             self._home,
@@ -159,8 +160,6 @@ class AuthProvider(Generic[C]):
             observer: abc.ObserverBase[TokensView], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             if key is None or session is None:
-                if standing.state.status != "unknown":
-                    self._seed = None
                 self._tokens = None
                 observer.on_next(NO_TOKENS)
                 return Disposable()
@@ -206,6 +205,8 @@ class AuthProvider(Generic[C]):
         if self._closed:
             return
         self._heard.on_next(event)
+        if self._standing.state.status in ("signed_out", "expired"):
+            self._seed = None  # it was for a session that is not there
         self._poke()
         self._publish()
         self._expiry.look(self._standing)
@@ -359,7 +360,7 @@ class AuthProvider(Generic[C]):
             return ready.value
         tokens.force(floor)
         tokens.poke()
-        if tokens.retry_at > deadline and not tokens.view.fetching:
+        if tokens.retry_at >= deadline and not tokens.view.fetching:
             error = tokens.view.error
             raise AuthUnavailable(
                 f"no token for now: {error}", retry_after=tokens.retry_at - self._monotonic()
@@ -418,10 +419,12 @@ class AuthProvider(Generic[C]):
     async def _aclose(self) -> None:
         self._shut()
         with anyio.CancelScope(shield=True):
-            await self._home.finish()
-            close = getattr(self.client, "aclose", None)
-            if self._owns_client and close is not None:
-                await close()
+            async with self._closing:
+                await self._home.finish()
+                close = getattr(self.client, "aclose", None)
+                if self._owns_client and close is not None:
+                    self._owns_client = False
+                    await close()
 
     async def __aenter__(self) -> Self:
         self._start()

@@ -109,6 +109,7 @@ class SessionTokens:
         self._task: asyncio.Task[object] | None = None
         self._scope: anyio.CancelScope | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._failures = 0
         self._rejections = 0
         self._floor = -1  # a forced refresh wants a serial above this
@@ -243,8 +244,15 @@ class SessionTokens:
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:
+            if self._timer_at <= at < math.inf:
+                return  # it looks in time, and then sets the next
             self._timer.cancel()
             self._timer = None
         if at < math.inf:
             delay = max(0.0, at - self._host.clock.monotonic())
-            self._timer = self._host.home.loop.call_later(delay, self.poke)
+            self._timer = self._host.home.loop.call_later(delay, self._tick)
+            self._timer_at = at
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.poke()
