@@ -23,7 +23,6 @@ from reactive_auth import (
     AuthUnavailable,
     Backoff,
     NotAuthenticated,
-    Session,
 )
 from reactive_auth.testing import FakeAuthClient, FakeFetch, VirtualClock, VirtualLoop
 
@@ -33,25 +32,15 @@ TIMEOUT = 30.0
 
 
 class RecordingClient(FakeAuthClient):
-    """Numbers answers as they are given, so that a token's age in events is known."""
+    """Numbers answers, so that no two tokens are alike, and notes the authoritative ones."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(clock, manual=True, lifetime=300)
         self.event = 0
-        self.answered_at: dict[str, int] = {}
         self.authoritative = 0
-
-    async def fetch_token(self, session: Session) -> Any:
-        answer = await super().fetch_token(session)
-        if not self.manual:
-            self.event += 1
-            self.answered_at[answer] = self.event
-        return answer
 
     def answer(self, fetch: FakeFetch, answer: Any) -> None:
         self.event += 1
-        if isinstance(answer, str):
-            self.answered_at[answer] = self.event
         if answer is None or isinstance(answer, NotAuthenticated):
             self.authoritative = self.event
         if isinstance(answer, BaseException):
@@ -194,7 +183,8 @@ class Heart(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         idle = not self.auth.token.observed and not self.pending()
         made = len(self.client.fetches)
-        self.tick()
+        for _ in range(3):  # what was wanted for a moment has begun by now
+            self.tick()
         idle = idle and not self.auth.token.observed and not self.pending()
         settled = len(self.client.fetches)
         self.advance(seconds)
@@ -249,8 +239,6 @@ class Heart(RuleBasedStateMachine):
             rejected = token.value
         elif kind == "foreign":
             rejected = "a token nobody knows"
-        self.client.event += 1
-        called = self.client.event
         began = self.clock.now
         try:
             value = await self.auth.fetch_access_token(
@@ -277,11 +265,9 @@ class Heart(RuleBasedStateMachine):
             self.problem("a token was returned during a hold")
         elif current.expires_at.timestamp() - self.clock.wall() < 29:
             self.problem("a token was returned with less than the margin left")
-        fresh = self.client.answered_at.get(value, 0) >= called
-        if kind == "forced" and not fresh:
-            self.problem("a forced call got a token from before")
-        if kind == "rejected" and rejected == value and not fresh:
-            self.problem("a rejected token was returned")
+        # A fetch under way is joined, so the measure is what was cached when the call was made.
+        if current is token and (kind == "forced" or rejected == value):
+            self.problem(f"a {kind} call got what was cached before it")
 
     @rule(which=st.integers(0, 5), ticks=TICKS)
     def cancel_a_caller(self, which: int, ticks: int) -> None:
