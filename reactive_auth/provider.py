@@ -144,9 +144,9 @@ class AuthProvider(Generic[C]):
             ops.distinct_until_changed(_key),
             ops.switch_map(self._tokens_of),
         )
-        # The switch hears of a change first. Until the session has followed, the pair would mix
-        # one session with another one's token: that is no state, and is dropped.
-        state = reactivex.combine_latest(token, standing).pipe(ops.filter(_of_one_session))
+        # On a switch this passes the new session's token with the old session for an instant;
+        # nobody sees it, because nothing is published until the pipeline is at rest.
+        state: Observable[tuple[TokensView, Standing]] = reactivex.combine_latest(token, standing)
         heard = self._heard.pipe(ops.scan(advance(self._identify), UNHEARD))
         return CompositeDisposable(
             state.subscribe(self._commit), heard.distinct_until_changed().subscribe(standing)
@@ -454,10 +454,6 @@ _WAIT = object()
 
 def _key(standing: Standing) -> Hashable | None:
     return standing.key
-
-
-def _of_one_session(pair: tuple[TokensView, Standing]) -> bool:
-    return pair[0].key == pair[1].key
 
 
 def _closed() -> AuthClosed:

@@ -373,7 +373,7 @@ class BetterAuthClient:
         self._check_usable()
         if not (may_change_session(path) if hold is None else hold):
             jar = self._jar
-            sending = self._send(method, path, jar, body, query)
+            sending = self._send(method, path, jar, body=body, query=query)
             return (await self._carry_out(jar, path, sending))[0]
         # Its caller may be cancelled, the request no more: with its answer the session is lost.
         task = self.loop.create_task(self._rotate(method, path, body, query))
@@ -393,7 +393,7 @@ class BetterAuthClient:
             jar.held = True
             self._show(self._session.value)
             try:
-                sending = self._send(method, path, jar, body, query)
+                sending = self._send(method, path, jar, body=body, query=query, holding=True)
                 data, moved = await self._carry_out(jar, path, sending)
             finally:
                 self._release(jar)
@@ -449,14 +449,17 @@ class BetterAuthClient:
         method: str,
         path: str,
         jar: Jar,
+        *,
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str] | None = None,
+        holding: bool = False,
     ) -> Answer:
         sent = jar.session_value
         answer = await self._wire.send(method, path, jar, body=body, query=query)
         self._compare_clocks(answer)
-        # An answer to a cookie that is not the jar's any more says nothing about the new one.
-        if jar.session_value == sent:
+        # An answer to a cookie that is not the jar's any more says nothing about the new one, and
+        # while a request that may replace the cookie is under way only that one's answer counts.
+        if holding or (jar.session_value == sent and not jar.held):
             jar.absorb(answer.response)
         if jar.unsendable(self._address.origin):
             raise AuthUnavailable(
@@ -468,9 +471,7 @@ class BetterAuthClient:
 
     async def _look(self) -> SessionState:
         """Look at the session; a failure is a value on the stream, and is retried."""
-        while self._jar.held:  # the request under way looks itself when it is answered
-            async with self._turn:
-                pass
+        await self._idle()
         number, jar = self._newest + 1, self._jar
         try:
             return await self._ask()
@@ -481,19 +482,27 @@ class BetterAuthClient:
                 self._refetching.retry(error)
             raise
 
+    async def _idle(self) -> None:
+        """Wait until no request is under way that may change the session."""
+        while self._jar.held:
+            async with self._turn:
+                pass
+
     async def _ask(self, *, releasing: bool = False) -> SessionState:
         """One get-session. Of overlapping ones the newest decides (HAZARDS R14)."""
         self._check_usable()
         self._newest += 1
         number, jar = self._newest, self._jar
-        answer = await self._send("GET", "/get-session", jar, query=_FRESH)
+        answer = await self._send("GET", "/get-session", jar, query=_FRESH, holding=releasing)
         if answer.status == 200 and _needs_refresh(answer):
-            answer = await self._send("POST", "/get-session", jar, query=_FRESH)
+            answer = await self._send("POST", "/get-session", jar, query=_FRESH, holding=releasing)
         state = read_session(answer, timedelta(seconds=self._offset))
         if number != self._newest or jar is not self._jar:
             return self._session.value
         if jar.held and not releasing:
-            return await self._look()
+            await self._idle()
+            newer = number != self._newest or jar is not self._jar
+            return self._session.value if newer else await self._look()
         if state.status == "signed_out":
             self._end(jar)
         else:

@@ -167,6 +167,18 @@ async def test_f7_failures_are_values_and_no_stream_ever_ends(stage: Stage) -> N
     assert not any(one.errors or one.completed for one in seen)
 
 
+@staged(backoff=Backoff(base=0.5, cap=30, draw=lambda: 1.0))
+async def test_f4_a_success_starts_the_backoff_anew(stage: Stage) -> None:
+    stage.client.sign_in("A")
+    for _ in range(4):
+        stage.client.then(OSError())
+    await stage.auth.fetch_access_token()
+    assert stage.clock.now == pytest.approx(0.5 + 1 + 2 + 4)
+    stage.client.then(OSError())
+    await stage.auth.fetch_access_token(force_refresh=True)
+    assert stage.clock.now == pytest.approx(8)
+
+
 class OwnSource:
     """A user's own token source, whose session stream fails."""
 

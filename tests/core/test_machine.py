@@ -208,11 +208,12 @@ class Heart(RuleBasedStateMachine):
     @rule(
         stream=st.sampled_from(["session", "token", "state"]),
         reaction=st.sampled_from([""] * 4 + ["raise", "dispose", "call", "out", "in", "sub"]),
+        after=st.integers(0, 3),
         ticks=TICKS,
     )
-    def subscribe(self, stream: str, reaction: str, ticks: int) -> None:
+    def subscribe(self, stream: str, reaction: str, after: int, ticks: int) -> None:
         def event() -> None:
-            self.observers[stream].append(Observer(self, stream, reaction))
+            self.observers[stream].append(Observer(self, stream, reaction, after))
 
         self.post(event, ticks)
 
@@ -340,7 +341,11 @@ class Heart(RuleBasedStateMachine):
         assert not self.problems, self.problems
 
     def come_to_rest(self) -> None:
+        self.tick()
         self.client.manual = False
+        for observers in self.observers.values():
+            for observer in observers:
+                observer.reaction = ""
         self.now(lambda: self.client.sign_in("Z", "user-Z"))
         self.advance(TIMEOUT + 10)
         self.tick()
@@ -380,10 +385,11 @@ class Planned(Exception):
 class Observer:
     """Checks order, distinctness and coherence of what it is told, and may react to it."""
 
-    def __init__(self, machine: Heart, stream: str, reaction: str) -> None:
+    def __init__(self, machine: Heart, stream: str, reaction: str, after: int = 0) -> None:
         self.machine = machine
         self.stream = stream
         self.reaction = reaction
+        self.after = after
         self.values: list[Any] = []
         self.ended = False
         self.completed = False
@@ -403,6 +409,8 @@ class Observer:
         if self.stream == "token" and value is not None and value is not self.signal.value:
             machine.problem("an old token was emitted")
         machine.look()
+        if len(self.values) <= self.after:
+            return
         reaction, self.reaction = self.reaction, ""
         if reaction == "raise":
             self.ended = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -294,11 +293,56 @@ async def test_the_token_route_ends_the_session_and_a_new_one_is_another_epoch(
 
 
 @staged()
-async def test_u_a_hold_that_never_ends_fails_the_callers_in_time(stage: Stage) -> None:
+async def test_during_a_hold_callers_wait_also_with_a_token_in_the_cache(stage: Stage) -> None:
+    stage.client.sign_in("A")
+    old = await stage.auth.fetch_access_token()
+    stage.client.hold()
+    caller = stage.call()
+    await stage.rest()
+    assert not caller.done()
+    assert stage.token == old, "views keep what they show"
+    stage.client.release()
+    assert await caller == old
+    assert len(stage.client.fetches) == 1
+
+
+@staged()
+async def test_a_hold_that_never_ends_fails_the_callers_in_time(stage: Stage) -> None:
     stage.client.sign_in("A")
     stage.client.hold()
     with pytest.raises(AuthUnavailable):
         await stage.auth.fetch_access_token()
     assert stage.clock.now == pytest.approx(30)
-    expires = datetime.fromtimestamp(stage.clock.wall(), UTC)
-    assert expires.tzinfo is UTC
+
+
+@staged()
+async def test_r1_a_token_that_is_old_by_its_turn_is_not_delivered(stage: Stage) -> None:
+    stage.auth.token.subscribe(lambda token: stage.client.sign_out() if token else None)
+    later = Seen(stage.auth.token)
+    stage.client.sign_in("A")
+    await stage.rest()
+    assert later.values == [None]
+
+
+@staged(manual=True)
+async def test_during_a_hold_no_fetch_is_begun_and_the_one_under_way_is_cancelled(
+    stage: Stage,
+) -> None:
+    Seen(stage.auth.token)
+    stage.client.sign_in("A")
+    await stage.rest()
+    stage.client.hold()
+    await asyncio.sleep(9)
+    assert [fetch.status for fetch in stage.client.fetches] == ["cancelled"]
+    stage.client.release()
+    await stage.rest()
+    assert [fetch.status for fetch in stage.client.fetches] == ["cancelled", "open"]
+
+
+@staged()
+async def test_r2_a_fetch_superseded_before_it_began_is_never_begun(stage: Stage) -> None:
+    Seen(stage.auth.token)
+    stage.client.sign_in("A")
+    stage.client.sign_out()
+    await stage.rest()
+    assert not stage.client.fetches
