@@ -19,6 +19,7 @@ from reactivex import Observable
 from .client import BetterAuthClient, WireEvent
 from .connect import ConnectOptions, split_options
 from .delivery import ThreadDelivery, log_observer_error
+from .errors import AuthClosed
 from .models import AccessToken, AuthState, SessionState
 from .portal import BlockingCall, PrivateLoop, run_on_loop
 from .provider import AuthProvider
@@ -91,7 +92,8 @@ class BlockingAuth:
             return  # closed, or being closed by somebody else
         atexit.unregister(self._at_exit)
         try:
-            self._loop.wait(self._loop.submit(self._provider.aclose), patience)
+            with contextlib.suppress(AuthClosed):  # a forked child has nothing to close
+                self._loop.wait(self._loop.submit(self._provider.aclose), patience)
         finally:
             self._delivery.stop(patience)
             self._loop.stop(patience)

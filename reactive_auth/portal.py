@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
@@ -55,6 +56,10 @@ class PrivateLoop:
         """Start a call on the loop. Raises AuthClosed after :meth:`stop` and in a forked child."""
         if os.getpid() != self._pid:
             raise AuthClosed("this object was made in another process: a fork has no loop of it")
+        if not self._closed and self._is_here():
+            # anyio's portal takes no calls from its own thread.
+            loop = asyncio.get_running_loop()
+            return asyncio.run_coroutine_threadsafe(_awaited(function(*args, **kwargs)), loop)
         if not self._closed:
             try:
                 return self._portal.start_task_soon(lambda: function(*args, **kwargs))
@@ -62,15 +67,16 @@ class PrivateLoop:
                 pass
         raise AuthClosed("the provider is closed")
 
-    def wait(self, future: Future[R], timeout: float | None = None) -> R:
-        """The outcome of a call. Raises WrongThread on the loop's own thread, which would wait
-        for itself."""
-        if threading.current_thread() is self._thread:
-            future.cancel()
+    def check_may_wait(self) -> None:
+        """Raises WrongThread on the loop's own thread, which would wait for itself."""
+        if self._is_here():
             raise WrongThread(
                 "a blocking call on the private loop's own thread would wait for itself: "
                 "use its .future(...) twin"
             )
+
+    def wait(self, future: Future[R], timeout: float | None = None) -> R:
+        """The outcome of a call, which was not made on the loop's own thread."""
         try:
             return future.result(timeout)
         except CancelledError:
@@ -92,8 +98,11 @@ class PrivateLoop:
             self._portal.start_task_soon(self._portal.stop, True)
         except RuntimeError:
             return
-        if threading.current_thread() is not self._thread:
+        if not self._is_here():
             self._thread.join(timeout)
+
+    def _is_here(self) -> bool:
+        return threading.current_thread() is self._thread
 
 
 class BlockingCall(Generic[P, R]):
@@ -107,6 +116,7 @@ class BlockingCall(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call and wait for the outcome."""
+        self._loop.check_may_wait()
         return self._loop.wait(self.future(*args, **kwargs))
 
     def future(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
@@ -115,6 +125,10 @@ class BlockingCall(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<blocking {self.__name__}>"
+
+
+async def _awaited(awaitable: Awaitable[R]) -> R:
+    return await awaitable
 
 
 def run_on_loop(function: Callable[[], R]) -> Callable[[], Awaitable[R]]:

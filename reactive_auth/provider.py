@@ -319,12 +319,15 @@ class AuthProvider(Generic[C]):
             raise ConfigurationError("rejected must be the refused token, a string")
         self._start()
         return await self._home.run(
-            lambda: self._fetch(force_refresh, rejected, self.policy.timeout),
+            lambda: self._fetch(force_refresh, rejected),
             self.policy.timeout + 1,
         )
 
-    async def _fetch(self, force: bool, rejected: str | None, patience: float) -> str | None:
-        deadline = self._monotonic() + patience
+    async def _fetch(
+        self, force: bool = False, rejected: str | None = None, *, retrying: bool = True
+    ) -> str | None:
+        patience = self.policy.timeout
+        deadline = self._monotonic() + patience if retrying else self._monotonic()
         floor = self._serial if force else -1
         self._waiting += 1
         try:
@@ -373,9 +376,12 @@ class AuthProvider(Generic[C]):
         return self._changed
 
     async def _settle(self) -> None:
-        """Have the token follow a session change before the call that made it returns."""
+        """Have the token follow a session change before the call that made it returns.
+
+        A fetch that fails does not fail that call, nor hold it up until a retry succeeds.
+        """
         with contextlib.suppress(AuthError):
-            await self._fetch(False, None, self.policy.fetch_timeout)
+            await self._fetch(retrying=False)
 
     # -- life --------------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ def parse_address(url: str, *, base_path: str | None, allow_http: bool) -> Addre
         raise ConfigurationError("the URL is malformed") from None
     if parsed.scheme not in ("https", "http") or not parsed.host:
         raise ConfigurationError("the URL must be absolute: https://host[:port]")
+    if parsed.port is not None and not 0 < parsed.port < 65_536:
+        raise ConfigurationError("the URL's port is none")
     if parsed.userinfo:
         raise ConfigurationError("the URL must not carry a user name or password")
     if parsed.query or parsed.fragment:

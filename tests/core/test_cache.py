@@ -71,6 +71,17 @@ def test_c2_a_seed_is_of_no_use_to(way: str) -> None:
     play(scenario)
 
 
+@staged()
+async def test_c2_c3_a_clock_that_is_behind_does_not_prolong_a_seed(stage: Stage) -> None:
+    seed = stage.client.token_for(Session("A", "u1"))
+    stage.clock.skew = -7200
+    async with type(stage.auth)(stage.client, initial_token=seed, clock=stage.clock) as auth:
+        stage.client.sign_in("A")
+        assert await auth.fetch_access_token() == seed
+        await asyncio.sleep(880)
+        assert await auth.fetch_access_token() != seed
+
+
 @given(skew=st.floats(-7200, 7200), lifetime=st.floats(60, 3600))
 def test_c3_with_a_wrong_clock_refresh_is_before_the_servers_expiry_and_bounded(
     skew: float, lifetime: float

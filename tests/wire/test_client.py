@@ -638,3 +638,14 @@ def test_k16_cancelling_at_random_instants_never_wedges_the_client(seed: int) ->
         assert not w.auth.state.value.is_refreshing
 
     scenario()
+
+
+@world()
+async def test_a_sign_in_is_not_held_up_by_a_token_route_that_fails(w: World) -> None:
+    w.server.instead("/convex/token", *[httpx.ConnectError("down")] * 50)
+    began = w.clock.now
+    await w.sign_in()
+    assert w.clock.now - began < 1
+    state = w.auth.state.value
+    assert (state.is_authenticated, state.has_token) == (True, False)
+    assert state.error is not None
