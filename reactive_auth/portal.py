@@ -7,12 +7,14 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
-from typing import Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 import anyio
-from anyio.from_thread import BlockingPortal
 
 from .errors import AuthClosed, AuthTimeout, WrongThread
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 __all__ = ["BlockingCall", "PrivateLoop", "run_on_loop"]
 
@@ -38,6 +40,8 @@ class PrivateLoop:
         self._portal = ready.result()
 
     def _run(self, ready: Future[BlockingPortal]) -> None:
+        from anyio.from_thread import BlockingPortal  # a tenth of importing the whole package
+
         async def main() -> None:
             try:
                 portal = BlockingPortal()
