@@ -184,6 +184,7 @@ class _Acts:
     async def start(self) -> None:
         """Start: nobody knows yet, then the server says nobody is signed in"""
         self.stage.check("the first state is unknown", self.auth.state.value.is_loading)
+        await self.auth.client.refetch()  # a server that is not there is said at once
         token = await self.auth.fetch_access_token()
         self.stage.check("there is no token without a session", token is None)
 
