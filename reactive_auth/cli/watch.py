@@ -41,9 +41,8 @@ async def _watch(url: str, email: str, password: str, options: ConnectOptions) -
             print(f"{mark.at:9.3f}  {mark.row:<8} {mark.text}", flush=True)
 
         timeline.watch(show)
-        await auth.client.sign_in_email(email=email, password=password)
-        del password
         try:
+            await auth.client.sign_in_email(email=email, password=password)
             await asyncio.Event().wait()
         finally:
             timeline.dispose()
