@@ -415,7 +415,11 @@ class BetterAuthClient:
             error = raised
         moved = jar.session_value != before
         if jar is not self._jar:
-            await self._superseded(jar, before)
+            if jar.held or moved:
+                await self._superseded(jar, before)
+            if error is not None:
+                raise error
+            return data, False
         # An answer that was lost may have changed the session all the same (HAZARDS F6).
         lost = jar.held and isinstance(error, AuthUnavailable)
         gone = isinstance(error, NotAuthenticated)
@@ -478,8 +482,9 @@ class BetterAuthClient:
         except AuthError as error:
             if number == self._newest and jar is self._jar and not self._closed:
                 known = self._session.value
-                self._show(known.with_(refreshing=known.refreshing, error=error))
-                self._refetching.retry(error)
+                if known.status in ("unknown", "signed_in"):  # else there is nothing to wait for
+                    self._show(known.with_(refreshing=known.refreshing, error=error))
+                    self._refetching.retry(error)
             raise
 
     async def _idle(self) -> None:

@@ -59,14 +59,14 @@ class Jar:
     def absorb(self, response: httpx.Response) -> bool:
         """Take over the cookies of a response; whether the session cookie's value changed."""
         before = self.session_value
-        kept_cache = {c.value for c in self._cookies.jar if c.name.endswith("session_data")}
+        kept_cache = {c.value for c in self._cookies.jar if _is_cache(c)}
         self._cookies.extract_cookies(response)
         moved = self.session_value != before
         if moved:
             # A cached session that was not renewed along is the old session's, and a server
             # with cookieCache would go on minting tokens for it.
             for cookie in list(self._cookies.jar):
-                if cookie.name.endswith("session_data") and cookie.value in kept_cache:
+                if _is_cache(cookie) and cookie.value in kept_cache:
                     self._cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
         return moved
 
@@ -84,3 +84,8 @@ class Jar:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a cookie jar holds secrets and cannot be pickled or copied")
+
+
+def _is_cache(cookie: Cookie) -> bool:
+    """A large cached session is spread over session_data.0, session_data.1, …"""
+    return "session_data" in cookie.name

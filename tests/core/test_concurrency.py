@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -276,3 +278,65 @@ def test_k13_subscribing_and_disposing_on_many_threads_tears_no_state() -> None:
             assert not auth.token.observed
 
     asyncio.run(main())
+
+
+@staged()
+async def test_r11_a_timed_refresh_and_one_after_a_rejection_are_one_and_all_are_resumed(
+    stage: Stage,
+) -> None:
+    Seen(stage.auth.token)
+    stage.client.sign_in("A")
+    old = await stage.auth.fetch_access_token()
+    await asyncio.sleep(779.9)
+    stage.client.then_token(delay=1)
+    refused = [stage.call(rejected=old) for _ in range(3)]
+    await asyncio.sleep(0.5)  # the time to refresh ahead of expiry has come and gone meanwhile
+    forced = [stage.call(force_refresh=True) for _ in range(3)]
+    answers = set(await asyncio.gather(*refused, *forced))
+    assert len(answers) == 1
+    assert old not in answers
+    assert len(stage.client.fetches) == 2
+
+
+AUDITED = """
+import asyncio, sys, threading
+from reactive_auth import connect
+from reactive_auth.embedded import EmbeddedServer
+
+BLOCKING = {"open", "time.sleep", "socket.getaddrinfo", "subprocess.Popen", "os.system"}
+home, seen = None, []
+
+def hook(event, arguments):
+    if event in BLOCKING and threading.get_ident() == home:
+        seen.append((event, arguments[:1]))
+
+sys.addaudithook(hook)
+
+async def everything(url, email):
+    async with connect(url) as auth:
+        auth.token.subscribe(lambda token: None)
+        await auth.client.sign_up_email(email=email, password="correct-horse", name="A")
+        await auth.client.change_password(current_password="correct-horse",
+            new_password="battery-staple", revoke_other_sessions=True)
+        await auth.fetch_access_token(force_refresh=True)
+        await auth.client.sign_out()
+
+async def main(url):
+    global home
+    await everything(url, "a@example.com")  # modules that are imported lazily are imported here
+    home = threading.get_ident()
+    await everything(url, "b@example.com")
+
+server = EmbeddedServer()
+with server.serve() as url:
+    asyncio.run(main(url))
+server.close()
+assert not seen, seen
+"""
+
+
+def test_k14_the_loops_thread_makes_no_blocking_call() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", AUDITED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")

@@ -25,7 +25,7 @@ from reactive_auth import (
 from reactive_auth.testing import VirtualClock, run_virtual
 from tests.core.support import Seen
 
-from .support import PASSWORD, URL, MiniServer, World, reply, turn, world
+from .support import CACHE, PASSWORD, URL, MiniServer, World, reply, turn, world
 
 NEW = "another-horse-battery"
 
@@ -649,3 +649,48 @@ async def test_a_sign_in_is_not_held_up_by_a_token_route_that_fails(w: World) ->
     state = w.auth.state.value
     assert (state.is_authenticated, state.has_token) == (True, False)
     assert state.error is not None
+
+
+@world()
+async def test_a_request_that_has_nothing_to_do_with_the_session_outlives_it(w: World) -> None:
+    await w.sign_in()
+    gate = w.server.gate("/ok")
+    w.server.instead("/ok", reply(200, {"ok": True}))
+    asking = asyncio.ensure_future(w.client.request("GET", "/ok"))
+    await asyncio.sleep(1)
+    await w.client.sign_out()
+    gate.set()
+    assert await asking == {"ok": True}
+    assert w.status == "signed_out"
+
+
+@world()
+async def test_l2_a_look_that_fails_while_signed_out_is_not_repeated(w: World) -> None:
+    await w.sign_in()
+    await w.client.sign_out()
+    w.server.instead("/get-session", httpx.ConnectError("down"))
+    with pytest.raises(AuthUnavailable):
+        await w.client.refetch()
+    sent = len(w.server.log)
+    await asyncio.sleep(10_000)
+    assert len(w.server.log) == sent
+    assert w.auth.state.value.error is None
+
+
+@world()
+async def test_a_cached_session_cookie_of_the_old_session_is_dropped_at_a_rotation(
+    w: World,
+) -> None:
+    w.server.cookie_cache = True
+    answer = reply(200, {"user": {"id": "u1"}}, cookie=w.server.open_session())
+    for name in (CACHE, f"{CACHE}.0"):
+        answer.headers = httpx.Headers(
+            [*answer.headers.multi_items(), ("set-cookie", f"{name}=session-1; Path=/; Secure")]
+        )
+    w.server.instead("/sign-in/email", answer)
+    await w.sign_in()
+    assert CACHE in w.server.log[-1].headers["cookie"]
+    await w.client.change_password(
+        current_password=PASSWORD, new_password=NEW, revoke_other_sessions=True
+    )
+    assert CACHE not in w.server.log[-1].headers["cookie"]
