@@ -56,7 +56,7 @@ class Intake:
     def _on_next(self, state: SessionState) -> None:
         if self._stopped or self._home.passed_on(self._on_next, state):
             return
-        if not isinstance(state, SessionState):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(state, SessionState):
             self._on_error(TypeError(f"{type(state).__name__} is no SessionState"))
             return
         self._failures = 0

@@ -41,7 +41,7 @@ class User:
     extra: Mapping[str, object] = field(default_factory=_nothing, repr=False, hash=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.id, str) or not self.id:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.id, str) or not self.id:
             raise ConfigurationError("User.id must be a non-empty string")
 
 
@@ -63,7 +63,7 @@ class Session:
     extra: Mapping[str, object] = field(default_factory=_nothing, repr=False, hash=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.id, str) or not self.id:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.id, str) or not self.id:
             raise ConfigurationError("Session.id must be a non-empty string")
         for name in ("expires_at", "created_at", "updated_at"):
             _aware("Session", name, getattr(self, name))

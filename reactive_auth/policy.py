@@ -26,7 +26,7 @@ def seconds(name: str, value: float | timedelta, *, least: float = 0.0) -> float
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigurationError(f"{name} must be a number of seconds or a timedelta")
     if not math.isfinite(value) or value < least:
         raise ConfigurationError(f"{name} must be finite and at least {least:g} seconds")
@@ -91,5 +91,5 @@ class Policy:
             object.__setattr__(self, name, seconds(name, getattr(self, name)))
         for name in ("fetch_timeout", "timeout", "opaque_ttl"):
             object.__setattr__(self, name, seconds(name, getattr(self, name), least=0.001))
-        if not isinstance(self.backoff, Backoff):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.backoff, Backoff):
             raise ConfigurationError("backoff must be a Backoff")

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Hashable
 from dataclasses import fields
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Generic, NoReturn, Self, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Generic, NoReturn, Self, TypedDict, TypeVar, Unpack
 
 import anyio
 import reactivex
@@ -25,7 +25,7 @@ from reactivex.subject import Subject
 
 from .clock import SYSTEM_CLOCK, Clock
 from .delivery import Delivery, ErrorHook, LoopDelivery, log_observer_error
-from .errors import AuthClosed, AuthError, AuthTimeout, AuthUnavailable, ConfigurationError
+from .errors import AuthClosed, AuthError, AuthUnavailable, ConfigurationError
 from .expiry import ExpiryWatch
 from .home import HomeLoop
 from .intake import Intake
@@ -36,6 +36,7 @@ from .protocol import AuthClient, Rechecks, Settles
 from .signal import Signal
 from .standing import UNHEARD, Ended, Identity, Standing, advance
 from .tokens import NO_TOKENS, SessionTokens, TokensView
+from .waiting import WAIT, Wait, Waiting
 
 __all__ = ["AuthProvider", "ProviderOptions", "session_id"]
 
@@ -92,7 +93,7 @@ class AuthProvider(Generic[C]):
         _check_client(client)
         _check_options(options)
         if initial_token is not None and (
-            not isinstance(initial_token, str) or not initial_token.strip()  # pyright: ignore[reportUnnecessaryIsInstance]
+            not isinstance(initial_token, str) or not initial_token.strip()
         ):
             raise ConfigurationError("initial_token must be a non-empty string or None")
         self.client = client
@@ -106,15 +107,14 @@ class AuthProvider(Generic[C]):
         )
         self._seed = initial_token
         self._serial = 0
-        self._waiting = 0
         self._standing = UNHEARD
         self._view = NO_TOKENS
         self._tokens: SessionTokens | None = None
         self._ready: Lease | None = None
-        self._changed: asyncio.Future[None] | None = None
         self._closed = False
         self._closing = asyncio.Lock()
         self._home = HomeLoop()
+        self._waiting = Waiting(self._home)
         self._expiry = ExpiryWatch(
             self._home,
             self.clock,
@@ -196,9 +196,7 @@ class AuthProvider(Generic[C]):
         self._session.stage(state)
         self._token.stage(lease.token if lease else None)
         self._state.stage(_state_of(state, self._view))
-        changed, self._changed = self._changed, None
-        if changed is not None:
-            changed.set_result(None)
+        self._waiting.changed()
         self._delivery.kick()
 
     def _hear(self, event: SessionState | Ended) -> None:
@@ -231,7 +229,7 @@ class AuthProvider(Generic[C]):
         return self._standing.held
 
     def awaited(self) -> bool:
-        return self._waiting > 0
+        return self._waiting.count > 0
 
     def kept(self) -> bool:
         return self._token.observed
@@ -315,7 +313,7 @@ class AuthProvider(Generic[C]):
             and self._wall() < ready.evict_wall
         ):
             return ready.value
-        if rejected is not None and not isinstance(rejected, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if rejected is not None and not isinstance(rejected, str):
             raise ConfigurationError("rejected must be the refused token, a string")
         self._start()
         return await self._home.run(
@@ -327,34 +325,22 @@ class AuthProvider(Generic[C]):
         self, force: bool = False, rejected: str | None = None, *, retrying: bool = True
     ) -> str | None:
         patience = self.policy.timeout
-        deadline = self._monotonic() + patience if retrying else self._monotonic()
+        deadline = self._monotonic() + (patience if retrying else 0.0)
         floor = self._serial if force else -1
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(patience):
-                if rejected is not None and self._tokens is not None:
-                    self._tokens.reject(rejected)
-                while True:
-                    # Taken before looking, so that nothing can change between look and wait;
-                    # looked at after every wait, so that no answer is older than the return.
-                    change = self._next_change()
-                    if (answer := self._look(floor, deadline)) is not _WAIT:
-                        return cast("str | None", answer)
-                    await asyncio.shield(change)
-        except AuthError:
-            raise
-        except TimeoutError:
-            error = self._state.value.error
-            reason = f": {error}" if error is not None else ""
-            raise AuthTimeout(f"no token within {patience:g} seconds{reason}") from error
-        finally:
-            self._waiting -= 1
+        refused = [rejected] if rejected is not None else []
 
-    def _look(self, floor: int, deadline: float) -> object:
+        def look() -> str | Wait | None:
+            if refused and self._tokens is not None:
+                self._tokens.reject(refused.pop())
+            return self._look(floor, deadline)
+
+        return await self._waiting.until(look, patience, lambda: self._state.value.error)
+
+    def _look(self, floor: int, deadline: float) -> str | Wait | None:
         if self._closed:
             raise _closed()
         if self._standing.held:
-            return _WAIT
+            return WAIT
         tokens = self._tokens
         if tokens is None:
             return None
@@ -368,12 +354,7 @@ class AuthProvider(Generic[C]):
             raise AuthUnavailable(
                 f"no token for now: {error}", retry_after=tokens.retry_at - self._monotonic()
             ) from error
-        return _WAIT
-
-    def _next_change(self) -> asyncio.Future[None]:
-        if self._changed is None:
-            self._changed = self._home.loop.create_future()
-        return self._changed
+        return WAIT
 
     async def _settle(self) -> None:
         """Have the token follow a session change before the call that made it returns.
@@ -453,9 +434,6 @@ class AuthProvider(Generic[C]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} is live and cannot be pickled or copied")
-
-
-_WAIT = object()
 
 
 def _key(standing: Standing) -> Hashable | None:

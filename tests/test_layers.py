@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("blocking",),
     ("connect",),
     ("client", "provider"),
-    ("tokens", "intake", "expiry"),
+    ("tokens", "intake", "expiry", "waiting"),
     ("standing", "lease", "protocol", "home", "portal"),
     ("signal", "models", "policy"),
     ("errors", "clock", "delivery", "extras"),
@@ -27,7 +27,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 #: What the heart and the vocabulary must never see: HTTP and threads of their own.
-HEART = ("provider", "tokens", "intake", "expiry", "standing", "lease", "signal", "models")
+HEART = (
+    "provider",
+    "tokens",
+    "waiting",
+    "intake",
+    "expiry",
+    "standing",
+    "lease",
+    "signal",
+    "models",
+)
 
 
 def modules() -> list[Path]:

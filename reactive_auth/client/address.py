@@ -30,7 +30,7 @@ def parse_address(url: str, *, base_path: str | None, allow_http: bool) -> Addre
     Raises ConfigurationError for what can never work, and for plain http to anything but this
     machine unless ``allow_http`` is set: cookies and tokens would travel in the clear.
     """
-    if not isinstance(url, str) or not url.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(url, str) or not url.strip():
         raise ConfigurationError("the URL must be a non-empty string")
     try:
         parsed = httpx.URL(url.strip())
@@ -71,7 +71,7 @@ def is_loopback(host: str) -> bool:
 def route(path: str) -> str:
     """Check the path of a route. Raises ConfigurationError."""
     if (
-        not isinstance(path, str)  # pyright: ignore[reportUnnecessaryIsInstance]
+        not isinstance(path, str)
         or not path.startswith("/")
         or path.startswith("//")
         or any(c in path for c in "?#\\")

@@ -31,7 +31,7 @@ class Jar:
         url = httpx.URL(origin)
         lines: list[tuple[str, str]] = []
         for name, value in cookies.items():
-            if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not isinstance(name, str) or not isinstance(value, str):
                 raise ConfigurationError("cookies map names to values, both strings")
             if not name or any(not c.isprintable() or c in ' ;,="' for c in name):
                 raise ConfigurationError("a cookie has a malformed name")
