@@ -196,8 +196,16 @@ class AuthProvider(Generic[C]):
         self._session.stage(state)
         self._token.stage(lease.token if lease else None)
         self._state.stage(_state_of(state, self._view))
-        self._waiting.changed()
+        if self._answerable():
+            self._waiting.changed()
         self._delivery.kick()
+
+    def _answerable(self) -> bool:
+        # Thousands may wait: they are not woken by a rotation only to wait for its fetch.
+        if self._closed:
+            return True
+        pending = self._tokens is not None and self._ready is None and self._view.fetching
+        return not self._standing.held and not pending
 
     def _hear(self, event: SessionState | Ended) -> None:
         if self._closed:

@@ -1,18 +1,21 @@
-"""Run them all: ``python -m tests.benchmarks [--rotations N]``."""
+"""Run them all: ``python -m tests.benchmarks [--rotations N] [--many N]``."""
 
 from __future__ import annotations
 
-import argparse
+from . import coalescing, imports, providers, reads, rotations, streams
+from .table import Table, alone
 
-from . import calls, imports, providers, rotations
-from .table import Table
 
-parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-parser.add_argument("--rotations", type=int, default=10_000)
-arguments = parser.parse_args()
-table = Table()
-calls.run(table)
-imports.run(table)
-providers.run(table)
-rotations.run(table, arguments.rotations)
-table.show()
+def run(table: Table, rotations: int, many: int) -> None:
+    coalescing.run(table)
+    reads.run(table)
+    streams.run(table)
+    imports.run(table)
+    providers.run(table, many)
+    _rotations(table, rotations)
+
+
+_rotations = rotations.run
+
+if __name__ == "__main__":
+    alone(run, rotations=10_000, many=providers.MANY)

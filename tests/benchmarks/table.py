@@ -1,54 +1,84 @@
-"""One table of figures."""
+"""One table of figures, and how figures are taken."""
 
 from __future__ import annotations
 
+import argparse
+import inspect
+import os
 import platform
 import statistics
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from time import perf_counter
 
-__all__ = ["Table", "ratio", "timed"]
+__all__ = ["Table", "alone", "medians", "seconds"]
+
+_PACKAGES = ("reactive-auth", "reactivex", "httpx", "httpcore", "pyjwt", "anyio")
+
+Call = Callable[[], object]
 
 
 class Table:
-    """Rows of a figure, what it was, and what it is meant to be."""
+    """Rows of a figure, what it is, and what it is meant to be."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[str, str, str]] = []
+        self._rows: list[tuple[str, str, str]] = []
+        self._began = perf_counter()
 
     def add(self, name: str, figure: object, goal: str = "") -> None:
         text = f"{figure:.2f}" if isinstance(figure, float) else str(figure)
-        self.rows.append((name, text, goal))
-        print(f"  {name}: {text}" + (f"  (goal {goal})" if goal else ""), flush=True)
+        self._rows.append((name, text, goal))
+        print(".", end="", flush=True)
 
     def show(self) -> None:
-        packages = ", ".join(
-            f"{name} {version(name)}" for name in ("reactivex", "httpx", "pyjwt", "anyio")
+        packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+        print(
+            f"\n\n{platform.python_implementation()} {platform.python_version()}, "
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
+            f"{perf_counter() - self._began:.0f} s\n{packages}\n"
         )
-        print(f"\nPython {platform.python_version()}, {platform.machine()}; {packages}\n")
-        width = max(len(name) for name, _, _ in self.rows)
-        for name, figure, goal in self.rows:
-            print(f"{name:<{width}}  {figure:>14}  {goal}")
+        names, figures = (max(len(row[column]) for row in self._rows) for column in (0, 1))
+        for name, figure, goal in self._rows:
+            print(f"{name:<{names}}  {figure:>{figures}}  {goal}".rstrip())
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Seconds one call takes."""
+async def seconds(call: Call) -> float:
+    """What one call takes; awaited where it gives something to await."""
     began = perf_counter()
-    call()
+    result = call()
+    if inspect.isawaitable(result):
+        await result
     return perf_counter() - began
 
 
-async def ratio(
-    ours: Callable[[], Awaitable[object]], peer: Callable[[], Awaitable[object]], rounds: int = 7
-) -> float:
-    """The median of ours / peer over interleaved rounds."""
-    ratios: list[float] = []
-    for _ in range(rounds):
-        spent: list[float] = []
-        for call in (peer, ours):
-            began = perf_counter()
-            await call()
-            spent.append(perf_counter() - began)
-        ratios.append(spent[1] / spent[0])
-    return statistics.median(ratios)
+async def medians(ours: Call, *peers: Call, rounds: int = 9) -> tuple[list[float], list[float]]:
+    """The median seconds of each, and the median of ours / peer for each peer.
+
+    The rounds are interleaved, and every other one is run backwards, so that a machine that
+    slows down meanwhile slows down all of them.
+    """
+    calls = [ours, *peers]
+    spent: list[list[float]] = []
+    for number in range(rounds + 1):
+        order = range(len(calls))
+        found = {
+            index: await seconds(calls[index])
+            for index in (order if number % 2 else reversed(order))
+        }
+        if number:  # the first is a warm-up
+            spent.append([found[index] for index in order])
+    each = [statistics.median(row[index] for row in spent) for index in range(len(calls))]
+    ratios = [
+        statistics.median(row[0] / row[index] for row in spent) for index in range(1, len(calls))
+    ]
+    return each, ratios
+
+
+def alone(run: Callable[..., Awaitable[None] | None], **numbers: int) -> None:
+    """Run one module by itself; ``numbers`` become options."""
+    parser = argparse.ArgumentParser()
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    table = Table()
+    run(table, **vars(parser.parse_args()))
+    table.show()

@@ -340,3 +340,31 @@ def test_k14_the_loops_thread_makes_no_blocking_call() -> None:
         [sys.executable, "-c", AUDITED], capture_output=True, text=True, timeout=60, check=False
     )
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_rotation_wakes_nobody_only_to_wait_for_its_fetch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    look = AuthProvider._look
+
+    def counted(auth: AuthProvider[FakeAuthClient], floor: int, deadline: float) -> object:
+        nonlocal looks
+        looks += 1
+        return look(auth, floor, deadline)
+
+    async def scenario(stage: Stage) -> None:
+        stage.client.sign_in("0")
+        calls = [stage.call() for _ in range(50)]
+        await stage.rest()
+        assert looks == 50
+        for number in range(1, 20):
+            stage.client.sign_in(str(number))
+            await stage.rest()
+        assert looks == 50
+        fetch = stage.client.open_fetches[-1]
+        fetch.resolve(stage.client.token_for(fetch.session))
+        assert set(await asyncio.gather(*calls)) == {stage.token}
+
+    monkeypatch.setattr(AuthProvider, "_look", counted)
+    play(scenario, manual=True)
