@@ -16,6 +16,7 @@ from .errors import (
     TokenMismatch,
     WrongThread,
 )
+from .http_auth import BearerAuth, bearer_auth, token_source
 from .models import AccessToken, AuthState, Session, SessionState, SessionStatus, User
 from .policy import Backoff
 from .protocol import AuthClient
@@ -35,6 +36,7 @@ __all__ = [
     "AuthTimeout",
     "AuthUnavailable",
     "Backoff",
+    "BearerAuth",
     "BetterAuthClient",
     "BlockingAuth",
     "Clock",
@@ -49,6 +51,8 @@ __all__ = [
     "User",
     "WireEvent",
     "WrongThread",
+    "bearer_auth",
     "connect",
     "connect_blocking",
+    "token_source",
 ]

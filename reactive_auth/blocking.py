@@ -138,8 +138,14 @@ class BlockingClient:
         self.revoke_other_sessions = BlockingCall(loop, client.revoke_other_sessions)
         self.generate_one_time_token = BlockingCall(loop, client.generate_one_time_token)
         self.verify_one_time_token = BlockingCall(loop, client.verify_one_time_token)
+        self.handle_redirect = BlockingCall(loop, client.handle_redirect)
         self.request = BlockingCall(loop, client.request)
         self._loop = loop
+
+    @property
+    def origin(self) -> str:
+        """The server's origin."""
+        return self._client.origin
 
     @property
     def wire(self) -> Observable[WireEvent]:

@@ -36,6 +36,9 @@ _WAKE_CHECK = 5.0
 _FRESH = 60.0
 _REJECTIONS_BEFORE_STOP = 2
 
+#: Servers date tokens in whole seconds: two minted within one can be the same string (WIRE.md).
+_SAME_STRING = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class TokensView:
@@ -112,6 +115,7 @@ class SessionTokens:
         self._timer_at = 0.0
         self._failures = 0
         self._rejections = 0
+        self._rejected = ""
         self._floor = -1  # a forced refresh wants a serial above this
         self._unasked_from = 0.0  # with subscribers only, no attempt starts before this
 
@@ -127,11 +131,12 @@ class SessionTokens:
         Two fresh tokens refused in a row stop the loop until the longest backoff has passed
         (HAZARDS F4).
         """
-        lease = self._lease
+        lease, now = self._lease, self._host.clock.monotonic()
         if lease is None or lease.token.value != value:
             return
-        self._lease = None
-        now = self._host.clock.monotonic()
+        if self._rejected == value and now - lease.received < _SAME_STRING:
+            return  # it is the answer to this very rejection, by another of those it hit
+        self._lease, self._rejected = None, value
         fresh = lease.serial > 0 and now - lease.received < _FRESH
         self._rejections = self._rejections + 1 if fresh else 0
         if self._rejections >= _REJECTIONS_BEFORE_STOP:

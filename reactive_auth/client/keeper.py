@@ -121,6 +121,11 @@ class SessionKeeper:
         return self._session
 
     @property
+    def origin(self) -> str:
+        """The server's origin: ``https://app.example.com``."""
+        return self._address.origin
+
+    @property
     def wire(self) -> Observable[WireEvent]:
         """Every step of every request from now on, without anything secret."""
         return self._wire.events

@@ -12,6 +12,7 @@ _EXACT = frozenset(
     {
         "/change-email",
         "/change-password",
+        "/cross-domain/one-time-token/verify",
         "/delete-user",
         "/device/approve",
         "/one-time-token/verify",

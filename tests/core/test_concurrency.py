@@ -55,6 +55,23 @@ async def test_k2_rejected_joins_a_refresh_and_a_token_replaced_since_is_no_reas
     assert len(stage.client.fetches) == 2
 
 
+@staged()
+async def test_r8_k2_rejections_answered_with_the_same_string_make_one_refresh_and_no_stop(
+    stage: Stage,
+) -> None:
+    session = stage.client.sign_in("A")
+    old = stage.client.token_for(session, n=0)
+    for _ in range(3):
+        stage.client.then(old)
+    assert await stage.auth.fetch_access_token() == old
+    for _ in range(20):  # one after the other: each had its 401 before the first was renewed
+        assert await stage.auth.fetch_access_token(rejected=old) == old
+    assert len(stage.client.fetches) == 2
+    await asyncio.sleep(61)  # refused later, it is another matter
+    assert await stage.auth.fetch_access_token(rejected=old) == old
+    assert len(stage.client.fetches) == 3
+
+
 @staged(manual=True)
 async def test_k3_a_completion_clears_only_its_own_slot(stage: Stage) -> None:
     first = stage.client.sign_in("A")

@@ -1,0 +1,1 @@
+"""What the token reaches: HTTP clients and streams that reset with the session."""
