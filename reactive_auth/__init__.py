@@ -1,9 +1,11 @@
 """Who is signed in and which token is valid, as observable streams."""
 
 from .blocking import BlockingAuth, connect_blocking
+from .boundary import auth_boundary, is_auth_error
 from .client import BetterAuthClient, WireEvent
 from .clock import Clock
 from .connect import connect
+from .derive import Derived, claim, is_authenticated, select, user
 from .errors import (
     AuthClosed,
     AuthError,
@@ -21,6 +23,7 @@ from .models import AccessToken, AuthState, Session, SessionState, SessionStatus
 from .policy import Backoff
 from .protocol import AuthClient
 from .provider import AuthProvider
+from .scoped import while_signed_in
 from .signal import Signal
 
 __version__ = "0.1.0"
@@ -41,6 +44,7 @@ __all__ = [
     "BlockingAuth",
     "Clock",
     "ConfigurationError",
+    "Derived",
     "InvalidToken",
     "NotAuthenticated",
     "Session",
@@ -51,8 +55,15 @@ __all__ = [
     "User",
     "WireEvent",
     "WrongThread",
+    "auth_boundary",
     "bearer_auth",
+    "claim",
     "connect",
     "connect_blocking",
+    "is_auth_error",
+    "is_authenticated",
+    "select",
     "token_source",
+    "user",
+    "while_signed_in",
 ]

@@ -64,8 +64,14 @@ class BlockingAuth:
         self._loop = loop
         self._closing = threading.Lock()
         self.fetch_access_token = BlockingCall(loop, provider.fetch_access_token)
+        self.recheck = BlockingCall(loop, provider.recheck)
         self.client = BlockingClient(client, loop)
         self._at_exit = _close_at_exit(weakref.ref(self))
+
+    @property
+    def provider(self) -> AuthProvider[BetterAuthClient]:
+        """The provider on the private loop. Its coroutines may be awaited on any loop."""
+        return self._provider
 
     @property
     def session(self) -> Signal[SessionState]:

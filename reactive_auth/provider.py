@@ -274,6 +274,11 @@ class AuthProvider(Generic[C]):
             return None
         return lease_seed(seed, session, clock=self.clock, policy=self.policy)
 
+    @property
+    def delivery(self) -> Delivery:
+        """The queue from which all observers are called."""
+        return self._delivery
+
     # -- what users call ---------------------------------------------------------------------
 
     @property
@@ -371,6 +376,16 @@ class AuthProvider(Generic[C]):
         """
         with contextlib.suppress(AuthError):
             await self._fetch(retrying=False)
+
+    async def recheck(self) -> AuthState:
+        """Have the client look at the session again, past every cache, and wait for the outcome,
+        at most ``fetch_timeout`` seconds; a failure shows in the state's ``error``.
+
+        A client that cannot be asked is not.
+        """
+        self._start()
+        await self._home.run(self._recheck, self.policy.fetch_timeout + 1)
+        return self._state.value
 
     # -- life --------------------------------------------------------------------------------
 
