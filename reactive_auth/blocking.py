@@ -11,6 +11,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, NoReturn, Self, Unpack
 
@@ -63,7 +64,7 @@ class BlockingAuth:
         self._delivery = delivery
         self._loop = loop
         self._closing = threading.Lock()
-        self.fetch_access_token = BlockingCall(loop, provider.fetch_access_token)
+        self.fetch_access_token = FetchCall(loop, provider)
         self.recheck = BlockingCall(loop, provider.recheck)
         self.client = BlockingClient(client, loop)
         self._at_exit = _close_at_exit(weakref.ref(self))
@@ -123,6 +124,34 @@ class BlockingAuth:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BlockingAuth is live and cannot be pickled or copied")
+
+
+class FetchCall:
+    """:meth:`AuthProvider.fetch_access_token` as a blocking call. A cached token is returned on
+    the calling thread, without a hop to the loop's."""
+
+    def __init__(self, loop: PrivateLoop, provider: AuthProvider[Any]) -> None:
+        self._loop = loop
+        self._provider = provider
+        self._fetch = BlockingCall(loop, provider.fetch_access_token)
+        self.__doc__ = provider.fetch_access_token.__doc__
+
+    def __call__(self, *, force_refresh: bool = False, rejected: str | None = None) -> str | None:
+        """Call and wait for the outcome."""
+        if not force_refresh and rejected is None and self._loop.is_ours():
+            cached = self._provider.cached_access_token()
+            if cached is not None:
+                return cached
+        return self._fetch(force_refresh=force_refresh, rejected=rejected)
+
+    def future(
+        self, *, force_refresh: bool = False, rejected: str | None = None
+    ) -> Future[str | None]:
+        """Call without waiting. Cancelling the future cancels the call."""
+        return self._fetch.future(force_refresh=force_refresh, rejected=rejected)
+
+    def __repr__(self) -> str:
+        return "<blocking fetch_access_token>"
 
 
 class BlockingClient:

@@ -82,10 +82,9 @@ class BearerAuth(httpx.Auth):
         return request
 
     def _check(self, request: httpx.Request) -> None:
-        origin = origin_of(request.url)
-        if origin not in self._origins:
+        if origin_of(request.url) not in self._origins:
             raise ConfigurationError(
-                f"{origin} is not among the origins this auth may send tokens to: "
+                f"{origin_of(request.url)} is not among the origins this auth may send tokens to: "
                 "name it in bearer_auth(origins=...)"
             )
 
@@ -98,9 +97,10 @@ class BearerAuth(httpx.Auth):
             raise NotAuthenticated("the user is signed out")
 
     def _worth_a_retry(self, request: httpx.Request, response: httpx.Response) -> bool:
+        if response.status_code != 401 or not _can_be_replayed(request):
+            return False
         # After a redirect the 401 may be another origin's, and it was sent no token.
-        mine = origin_of(httpx.URL(str(response.request.url))) in self._origins
-        return response.status_code == 401 and mine and _can_be_replayed(request)
+        return origin_of(response.request.url) in self._origins
 
     def __repr__(self) -> str:
         return f"<BearerAuth for {', '.join(sorted(self._origins))}>"

@@ -58,7 +58,7 @@ class PrivateLoop:
         self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
     ) -> Future[R]:
         """Start a call on the loop. Raises AuthClosed after :meth:`stop` and in a forked child."""
-        if os.getpid() != self._pid:
+        if not self.is_ours():
             raise AuthClosed("this object was made in another process: a fork has no loop of it")
         if not self._closed and self._is_here():
             # anyio's portal takes no calls from its own thread.
@@ -70,6 +70,10 @@ class PrivateLoop:
             except RuntimeError:  # stopped in between
                 pass
         raise AuthClosed("the provider is closed")
+
+    def is_ours(self) -> bool:
+        """Whether this is the process it was made in, and no fork of it."""
+        return os.getpid() == self._pid
 
     def check_may_wait(self) -> None:
         """Raises WrongThread on the loop's own thread, which would wait for itself."""
@@ -96,7 +100,7 @@ class PrivateLoop:
     def stop(self, timeout: float) -> None:
         """End the loop and its thread; what still runs there is cancelled."""
         self._closed = True
-        if os.getpid() != self._pid or not self._thread.is_alive():
+        if not self.is_ours() or not self._thread.is_alive():
             return
         try:
             self._portal.start_task_soon(self._portal.stop, True)

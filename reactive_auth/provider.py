@@ -334,6 +334,12 @@ class AuthProvider(Generic[C]):
             self.policy.timeout + 1,
         )
 
+    def cached_access_token(self) -> str | None:
+        """What :meth:`fetch_access_token` would answer at once; None where it would have to
+        wait or ask. May be called on any thread."""
+        ready = self._ready
+        return ready.value if ready is not None and ready.usable(self.clock) else None
+
     async def _fetch(
         self, force: bool = False, rejected: str | None = None, *, retrying: bool = True
     ) -> str | None:

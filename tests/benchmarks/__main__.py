@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import coalescing, imports, providers, reads, rotations, streams
+from . import coalescing, http_auth, imports, providers, reads, rotations, streams
 from .table import Table, alone
 
 
@@ -10,6 +10,7 @@ def run(table: Table, rotations: int, many: int) -> None:
     coalescing.run(table)
     reads.run(table)
     streams.run(table)
+    http_auth.run(table)
     imports.run(table)
     providers.run(table, many)
     _rotations(table, rotations)

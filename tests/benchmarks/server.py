@@ -88,6 +88,8 @@ class RotatingServer:
             self._rotations += 1
             cookie = f"{COOKIE}=r{self._rotations}; Path=/; HttpOnly; SameSite=Lax"
             return _http({"token": "t", "user": user}, f"set-cookie: {cookie}\r\n")
+        if path == "/oauth2/token":  # for the peers
+            return _http({"access_token": "x" * 300, "token_type": "bearer", "expires_in": 900})
         return _http({"message": "Not Found"}, status=404)
 
 
