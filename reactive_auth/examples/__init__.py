@@ -1,0 +1,1 @@
+"""One app for each toolkit: ``python -m reactive_auth.examples.<toolkit> [--url URL]``."""

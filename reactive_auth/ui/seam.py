@@ -1,0 +1,160 @@
+"""The one seam between a stream and a toolkit: a function that posts a callable to its thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from reactivex import Observable, abc
+
+from ..errors import ConfigurationError
+from ..signal import Signal
+
+__all__ = ["Post", "deliver"]
+
+T = TypeVar("T")
+
+#: Given a callable, have it called soon on the toolkit's thread, and return at once.
+Post = Callable[[Callable[[], None]], object]
+
+#: How long one turn on the toolkit's thread may take (seconds): half a frame at 60 Hz.
+_TURN = 0.008
+
+_NOTHING: Any = object()
+
+
+def deliver(
+    stream: Observable[T],
+    view: Callable[[T], object],
+    post: Post,
+    *,
+    coalesce: bool = True,
+    on_completed: Callable[[], object] | None = None,
+) -> abc.DisposableBase:
+    """Call ``view`` with the values of ``stream``, in order, on a toolkit's thread.
+
+    Call it on that thread: a Signal's current value is given before it returns, and after
+    ``dispose()`` has returned on that thread nothing is given any more. The side that emits is
+    never blocked. What ``view`` raises goes to whoever calls what ``post`` was given, hence to
+    the toolkit's own handler, and later values still come. If ``post`` itself raises, because
+    the toolkit is gone, nothing is given any more.
+
+    :param coalesce: only the newest value matters: those it overtook are dropped, and one turn
+        of the toolkit's loop gives at most one. Otherwise every value is given, several a turn,
+        for at most 8 ms.
+    :param on_completed: called, also there, when the stream is over.
+    :raises ConfigurationError: an argument that can never work.
+    """
+    if not isinstance(stream, Observable):
+        raise ConfigurationError("deliver() needs an observable, such as auth.state")
+    if not callable(view) or not callable(post):
+        raise ConfigurationError("deliver() needs a view and a post that can be called")
+    delivery = _Delivery(view, post, coalesce)
+    if isinstance(stream, Signal):
+        delivery.first(stream.value)
+    delivery.follow(stream, on_completed)
+    return delivery
+
+
+class _Delivery(abc.DisposableBase, Generic[T]):
+    def __init__(self, view: Callable[[T], object], post: Post, coalesce: bool) -> None:
+        self._view = view
+        self._toolkit = post
+        self._coalesce = coalesce
+        self._lock = threading.Lock()  # never held while anything of others is called
+        self._queue: deque[Callable[[], object]] = deque()
+        self._posted = False
+        self._disposed = False
+        self._subscription: abc.DisposableBase | None = None
+        self._shown: Any = _NOTHING
+        self._distinct = coalesce
+
+    def follow(self, stream: Observable[T], on_completed: Callable[[], object] | None) -> None:
+        subscription = stream.subscribe(
+            self._on_next,
+            lambda error: self._put(partial(_throw, error)),
+            lambda: self._put(on_completed) if on_completed is not None else None,
+        )
+        with self._lock:
+            self._subscription = subscription
+            disposed = self._disposed
+        if disposed:  # by the view, while it was given the first value
+            subscription.dispose()
+
+    def dispose(self) -> None:
+        """Give nothing any more. May be called on any thread, also from the view."""
+        with self._lock:
+            self._disposed = True
+            self._queue.clear()
+            subscription = self._subscription
+        if subscription is not None:
+            subscription.dispose()
+
+    def first(self, value: T) -> None:
+        """Show a signal's current value, which its subscription then repeats."""
+        self._distinct = True
+        self._shown = value
+        self._view(value)
+
+    def show(self, value: T) -> None:
+        # For a view a change back to what it shows is none.
+        repeated = self._distinct and self._shown is not _NOTHING and value == self._shown
+        self._distinct = self._coalesce
+        if not repeated:
+            self._shown = value
+            self._view(value)
+
+    def _on_next(self, value: T) -> None:
+        self._put(partial(self.show, value), overtakes=self._coalesce)
+
+    def _put(self, call: Callable[[], object], *, overtakes: bool = False) -> None:
+        with self._lock:
+            if self._disposed:
+                return
+            if overtakes:
+                self._queue.clear()
+            self._queue.append(call)
+            if self._posted:
+                return
+            self._posted = True
+        self._post()
+
+    def _post(self) -> None:
+        try:
+            self._toolkit(self._turn)
+        except BaseException:
+            self.dispose()
+            raise
+
+    def _turn(self) -> None:
+        until = monotonic() + _TURN
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._posted = False
+                    return
+                call = self._queue.popleft()
+            try:
+                call()
+            except BaseException:
+                self._go_on()
+                raise
+            if self._coalesce or monotonic() >= until:
+                self._go_on()
+                return
+
+    def _go_on(self) -> None:
+        """Leave the rest to another turn, so that the toolkit can do its own work in between."""
+        with self._lock:
+            if not self._queue:
+                self._posted = False
+                return
+        self._post()
+
+
+def _throw(error: Exception) -> None:
+    raise error

@@ -1,0 +1,1 @@
+"""Views: the seam's toolkits, each headless and real."""
