@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import re
 import shlex
 import subprocess
 import sys
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +25,45 @@ README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 SHELL = [code.strip() for language, code in BLOCKS if language == "sh"]
-PROGRAMS = [code for code in PYTHON if "def test_" not in code]
+SERVERS = [code for code in PYTHON if "FastAPI" in code]  # run by tests/verify/test_fastapi.py
+PROGRAMS = [code for code in PYTHON if "def test_" not in code and code not in SERVERS]
 TESTS = [code for code in PYTHON if "def test_" in code]
 
 
 def test_every_block_is_of_a_kind_that_is_executed() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "sh", "text"}
-    assert len(PROGRAMS) == 4
+    assert len(PROGRAMS) == 6
+    assert len(SERVERS) == 1
     assert len(TESTS) == 1
     assert len(SHELL) == 2
 
 
+class Api(BaseHTTPRequestHandler):
+    """Anybody's API."""
+
+    def do_GET(self) -> None:
+        signed = self.headers.get("authorization", "").startswith("Bearer ey")
+        self.send_response(200 if self.path == "/me" and signed else 401)
+        self.end_headers()
+        self.wfile.write(b'{"name": "Sue"}')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def api() -> Generator[str]:
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.mark.parametrize("code", PROGRAMS, ids=lambda code: code.splitlines()[0])
 def test_a_program_of_the_readme_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with EmbeddedServer().serve() as url:
+    with EmbeddedServer().serve() as url, api() as api_url:
         source = code.replace("https://app.example.com", url)
+        source = source.replace("https://api.example.com", api_url)
         assert source != code
         compiled = compile(source, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         namespace: dict[str, Any] = {"__name__": "readme"}

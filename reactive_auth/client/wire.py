@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Literal
 
@@ -24,6 +22,7 @@ from ..signal import Signal
 from .address import Address
 from .cookies import Jar
 from .redact import redact_transport_logs
+from .tls import shared_tls
 
 __all__ = ["Answer", "Wire", "WireEvent"]
 
@@ -65,12 +64,6 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} to {self.request}>"
-
-
-@lru_cache(maxsize=1)
-def _shared_tls() -> ssl.SSLContext:
-    # Making one costs 22 ms; it holds no state of any user.
-    return httpx.create_ssl_context()
 
 
 class _Borrowed(httpx.AsyncBaseTransport):
@@ -217,7 +210,7 @@ class Wire:
         if self._client is None:
             nothing = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
             if self._transport is None:
-                self._client = httpx.AsyncClient(verify=_shared_tls(), cookies=nothing)
+                self._client = httpx.AsyncClient(verify=shared_tls(), cookies=nothing)
             else:
                 self._client = httpx.AsyncClient(
                     transport=_Borrowed(self._transport), cookies=nothing

@@ -17,14 +17,14 @@ _KEY_ID = "embedded"
 
 
 class Issuer:
-    """Mints the tokens that @convex-dev/better-auth mints at ``/convex/token``."""
+    """Mints the tokens that @convex-dev/better-auth mints at ``/convex/token``, but with EdDSA,
+    whose keys are made at once; the default there is RS256."""
 
-    def __init__(self, issuer: str, lifetime: int) -> None:
+    def __init__(self, lifetime: int) -> None:
         self.lifetime = lifetime
-        self._issuer = issuer
         self._key = Ed25519PrivateKey.generate()
 
-    def mint(self, session: dict[str, Any], user: dict[str, Any]) -> str:
+    def mint(self, session: dict[str, Any], user: dict[str, Any], issuer: str) -> str:
         """A token of this session; seconds since the epoch, as JWTs have it."""
         now = int(time.time())
         claims = {
@@ -37,7 +37,7 @@ class Issuer:
             "sessionId": session["id"],
             "sub": user["id"],
             "exp": now + self.lifetime,
-            "iss": self._issuer,
+            "iss": issuer,
             "aud": "convex",
         }
         return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": _KEY_ID})

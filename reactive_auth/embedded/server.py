@@ -89,7 +89,7 @@ class EmbeddedServer:
             trusted_origins=_trusted,
             plugins=[JWTPlugin(), OneTimeTokenPlugin()],
         )
-        self._issuer = Issuer(self.url, token_lifetime)
+        self._issuer = Issuer(token_lifetime)
         self._loop = PrivateLoop()
 
     @property
@@ -178,7 +178,9 @@ class EmbeddedServer:
             # The row is asked for, too: the port answers from a cookie cache here.
             if found is None or not await self._is_live(found["session"]["id"]):
                 return _json(401, {"code": "UNAUTHORIZED", "message": "Unauthorized"})
-            return _json(200, {"token": self._issuer.mint(found["session"], found["user"])})
+            at = urlsplit(url)
+            token = self._issuer.mint(found["session"], found["user"], f"{at.scheme}://{at.netloc}")
+            return _json(200, {"token": token})
         result = await self._auth.handle(request)
         if result.status == 404 and result.body == {"message": "Not Found"}:
             return Reply(404, [], b"")  # as the original says it

@@ -300,7 +300,7 @@ def test_k13_threads_with_blocking_clients_share_one_refresh(
     # Two tokens of one second would be the same string.
     numbers, mint = itertools.count(), Issuer.mint
     monkeypatch.setattr(
-        Issuer, "mint", lambda self, s, u: mint(self, s, {**u, "name": str(next(numbers))})
+        Issuer, "mint", lambda self, s, u, i: mint(self, s, {**u, "name": str(next(numbers))}, i)
     )
     server = EmbeddedServer()
     with (
