@@ -1,0 +1,1 @@
+"""The recorder and what is drawn and told from it."""
