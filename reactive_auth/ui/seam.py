@@ -90,6 +90,9 @@ class _Delivery(abc.DisposableBase, Generic[T]):
         with self._lock:
             self._disposed = True
             self._queue.clear()
+            # Whoever drops the last reference to this, on whichever thread, must not be the one
+            # who finalises a toolkit's object (HAZARDS U7).
+            self._view = _nothing
             subscription = self._subscription
         if subscription is not None:
             subscription.dispose()
@@ -154,6 +157,10 @@ class _Delivery(abc.DisposableBase, Generic[T]):
                 self._posted = False
                 return
         self._post()
+
+
+def _nothing(_: object) -> None:
+    pass
 
 
 def _throw(error: Exception) -> None:
