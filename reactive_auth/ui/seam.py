@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -61,11 +60,15 @@ def deliver(
 
 
 class _Delivery(abc.DisposableBase, Generic[T]):
+    # Without a lock. A thread that emits a storm would often hold it when the interpreter passes
+    # on to the toolkit's thread, which then waits for its turn once more. Each step is atomic;
+    # who adds to the queue then looks at ``_posted``, who resets ``_posted`` then looks at the
+    # queue: a turn may come in vain, but none is missed.
+
     def __init__(self, view: Callable[[T], object], post: Post, coalesce: bool) -> None:
         self._view = view
         self._toolkit = post
         self._coalesce = coalesce
-        self._lock = threading.Lock()  # never held while anything of others is called
         self._queue: deque[Callable[[], object]] = deque()
         self._posted = False
         self._disposed = False
@@ -74,28 +77,23 @@ class _Delivery(abc.DisposableBase, Generic[T]):
         self._distinct = coalesce
 
     def follow(self, stream: Observable[T], on_completed: Callable[[], object] | None) -> None:
-        subscription = stream.subscribe(
+        self._subscription = stream.subscribe(
             self._on_next,
             lambda error: self._put(partial(_throw, error)),
             lambda: self._put(on_completed) if on_completed is not None else None,
         )
-        with self._lock:
-            self._subscription = subscription
-            disposed = self._disposed
-        if disposed:  # by the view, while it was given the first value
-            subscription.dispose()
+        if self._disposed:  # by the view, while it was given the first value
+            self._subscription.dispose()
 
     def dispose(self) -> None:
         """Give nothing any more. May be called on any thread, also from the view."""
-        with self._lock:
-            self._disposed = True
-            self._queue.clear()
-            # Whoever drops the last reference to this, on whichever thread, must not be the one
-            # who finalises a toolkit's object (HAZARDS U7).
-            self._view = _nothing
-            subscription = self._subscription
-        if subscription is not None:
-            subscription.dispose()
+        self._disposed = True
+        self._queue.clear()
+        # Whoever drops the last reference to this, on whichever thread, must not be the one who
+        # finalises a toolkit's object (HAZARDS U7).
+        self._view = _nothing
+        if self._subscription is not None:
+            self._subscription.dispose()
 
     def first(self, value: T) -> None:
         """Show a signal's current value, which its subscription then repeats."""
@@ -112,21 +110,18 @@ class _Delivery(abc.DisposableBase, Generic[T]):
             self._view(value)
 
     def _on_next(self, value: T) -> None:
-        self._put(partial(self.show, value), overtakes=self._coalesce)
+        if self._coalesce:
+            self._queue.clear()
+        self._put(partial(self.show, value))
 
-    def _put(self, call: Callable[[], object], *, overtakes: bool = False) -> None:
-        with self._lock:
-            if self._disposed:
-                return
-            if overtakes:
-                self._queue.clear()
-            self._queue.append(call)
-            if self._posted:
-                return
-            self._posted = True
-        self._post()
+    def _put(self, call: Callable[[], object]) -> None:
+        self._queue.append(call)
+        self._wake()
 
-    def _post(self) -> None:
+    def _wake(self) -> None:
+        if self._posted or self._disposed:
+            return
+        self._posted = True
         try:
             self._toolkit(self._turn)
         except BaseException:
@@ -134,29 +129,22 @@ class _Delivery(abc.DisposableBase, Generic[T]):
             raise
 
     def _turn(self) -> None:
+        # First: a view may open a dialog, which runs the toolkit's loop until something else
+        # comes. Whatever comes from now on posts a turn of its own.
+        self._posted = False
         until = monotonic() + _TURN
-        while True:
-            with self._lock:
-                if not self._queue:
-                    self._posted = False
+        try:
+            while self._queue and not self._disposed:
+                try:
+                    call = self._queue.popleft()
+                except IndexError:  # overtaken, and what overtook it is being added
                     return
-                call = self._queue.popleft()
-            try:
                 call()
-            except BaseException:
-                self._go_on()
-                raise
-            if self._coalesce or monotonic() >= until:
-                self._go_on()
-                return
-
-    def _go_on(self) -> None:
-        """Leave the rest to another turn, so that the toolkit can do its own work in between."""
-        with self._lock:
-            if not self._queue:
-                self._posted = False
-                return
-        self._post()
+                if self._coalesce or monotonic() >= until:
+                    return
+        finally:
+            if self._queue:  # leave the rest to another turn, so that the toolkit can do its work
+                self._wake()
 
 
 def _nothing(_: object) -> None:

@@ -228,3 +228,20 @@ def test_what_can_never_work_is_refused_at_the_call(arguments: tuple[Any, ...]) 
     stream = signal() if arguments[0] == "x" else arguments[0]
     with pytest.raises(ConfigurationError):
         deliver(stream, *arguments[1:])
+
+
+def test_a_view_that_runs_the_toolkits_loop_is_given_what_comes_meanwhile() -> None:
+    toolkit, source, seen = Toolkit(), signal(), list[int]()
+    inside: list[list[int]] = []
+
+    def view(value: int) -> None:
+        seen.append(value)
+        if value == 1:  # a modal dialog
+            source.set(2)
+            toolkit.run()
+            inside.append(list(seen))
+
+    deliver(source, view, toolkit.post)
+    source.set(1)
+    toolkit.run()
+    assert inside == [[0, 1, 2]]
