@@ -25,6 +25,7 @@ from reactivex.subject import Subject
 
 from .clock import SYSTEM_CLOCK, Clock
 from .delivery import Delivery, ErrorHook, LoopDelivery, log_observer_error
+from .display import live_card
 from .errors import AuthClosed, AuthError, AuthUnavailable, ConfigurationError
 from .expiry import ExpiryWatch
 from .home import HomeLoop
@@ -458,8 +459,16 @@ class AuthProvider(Generic[C]):
         status = "closed" if self._closed else self._state.value.status
         return f"<{type(self).__name__} {status}>"
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
     def _repr_html_(self) -> str:
         return self._state.value._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return live_card(self, **options)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} is live and cannot be pickled or copied")

@@ -9,6 +9,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .delivery import Delivery
+from .display import live_card
 
 __all__ = ["Signal", "follow"]
 
@@ -65,6 +66,9 @@ class Signal(Observable[T]):
     def _repr_html_(self) -> str:
         render = getattr(self._value, "_repr_html_", None)
         return cast(str, render()) if render else repr(self)
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return live_card(self, **options)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Signal is live and cannot be pickled or copied")

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "reactive_auth"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__", "cli", "examples"),
     ("__init__",),
+    ("jupyter",),
     ("testing", "embedded", "timeline", "ui"),
     ("http_auth", "derive", "scoped", "boundary", "convex", "verify"),
     ("blocking",),
@@ -23,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tokens", "intake", "expiry", "waiting"),
     ("standing", "lease", "protocol", "home", "portal"),
     ("signal", "models", "policy"),
-    ("errors", "clock", "delivery", "extras"),
+    ("errors", "clock", "delivery", "display", "extras"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

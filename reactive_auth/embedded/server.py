@@ -91,11 +91,12 @@ class EmbeddedServer:
         )
         self._issuer = Issuer(token_lifetime)
         self._loop = PrivateLoop()
+        self._transport = _InProcess(self)
 
     @property
     def transport(self) -> httpx.AsyncBaseTransport:
         """An httpx transport to this server, without a socket."""
-        return _InProcess(self)
+        return self._transport
 
     @contextlib.contextmanager
     def serve(self) -> Generator[str]:
