@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import coalescing, http_auth, imports, providers, reads, rotations, streams
+from . import coalescing, http_auth, imports, providers, reads, rotations, streams, views
 from .table import Table, alone
 
 
@@ -11,6 +11,7 @@ def run(table: Table, rotations: int, many: int) -> None:
     reads.run(table)
     streams.run(table)
     http_auth.run(table)
+    views.run(table)
     imports.run(table)
     providers.run(table, many)
     _rotations(table, rotations)

@@ -1,0 +1,1 @@
+"""Pictures of the example apps: ``python -m tests.screenshots.<toolkit> FOLDER``."""

@@ -1,0 +1,17 @@
+"""Pictures of the Panel example: ``python -m tests.screenshots.panel FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.screenshots.web import shoot
+
+
+def shots(folder: Path) -> list[Path]:
+    """The sign-in form with an error, signed in, reconnecting."""
+    return shoot("panel", folder, lambda name: f".{name} pre")
+
+
+if __name__ == "__main__":
+    shots(Path(sys.argv[1]))
