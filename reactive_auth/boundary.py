@@ -192,8 +192,13 @@ class _Boundary:
 
     def _post(self, run: int, call: Callable[..., None], *arguments: Any) -> None:
         def if_current() -> None:
-            if run == self._run:
+            if run != self._run:
+                return
+            try:
                 call(*arguments)
+            except Exception as error:  # of an observer: it must not stop the queue of all others
+                self._dispose()
+                self._auth.delivery.report(error)
 
         self._auth.delivery.post(if_current)
         self._auth.delivery.kick()

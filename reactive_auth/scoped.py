@@ -128,7 +128,7 @@ class _Scope:
     def _pass(self, scope: int, value: Any) -> None:
         if scope == self._scope and not self._ended:
             self._showing = (self._user_id,)
-            self._observer.on_next(value)
+            self._tell(value)
 
     def _show_nobody(self, scope: int | None = None) -> None:
         if self._ended or scope not in (None, self._scope):
@@ -137,7 +137,14 @@ class _Scope:
             return  # it is this user's
         if self._showing != _NOBODY:
             self._showing = _NOBODY
-            self._observer.on_next(self._otherwise)
+            self._tell(self._otherwise)
+
+    def _tell(self, value: Any) -> None:
+        try:
+            self._observer.on_next(value)
+        except BaseException:
+            self._end()  # reactivex leaves an observer that raises subscribed
+            raise
 
     def _fail(self, error: Exception, scope: int | None = None) -> None:
         if scope in (None, self._scope) and not self._ended:

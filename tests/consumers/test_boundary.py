@@ -246,6 +246,22 @@ async def test_l4_an_on_unauth_that_raises_is_reported_and_harms_nobody(stage: S
 
 
 @staged()
+async def test_l4_an_observer_that_raises_is_reported_and_stops_nobody_else(stage: Stage) -> None:
+    def fail(value: object) -> None:
+        raise ValueError("an observer's own mistake")
+
+    source, other = Source(), Source()
+    boundary = auth_boundary(stage.auth, on_unauth=lambda: None)
+    source.stream().pipe(boundary).subscribe(fail)
+    fine = Bounded(stage, other)
+    stage.client.sign_in("A")
+    source.observer.on_next(1)
+    other.observer.on_next(1)
+    assert [str(error) for error in stage.reported] == ["an observer's own mistake"]
+    assert (source.live, fine.seen.values) == (0, [1])
+
+
+@staged()
 async def test_f11_disposed_or_closed_while_it_looks_nothing_more_happens(stage: Stage) -> None:
     source, other = Source(), Source()
     disposed, closed = Bounded(stage, source), Bounded(stage, other)

@@ -200,3 +200,21 @@ def test_k6_an_observer_may_sign_out_from_within() -> None:
         assert sources.live == {"a1": 0}
 
     play(scenario)
+
+
+def test_l4_an_observer_that_raises_is_given_nothing_more() -> None:
+    sources, states = Sources(), BehaviorSubject(signed_in("a1"))
+    given: list[object] = []
+
+    def observe(value: object) -> None:
+        given.append(value)
+        if value is not None:
+            raise ValueError("an observer's own mistake")
+
+    states.pipe(while_signed_in(sources.of)).subscribe(observe)
+    with pytest.raises(ValueError, match="own mistake"):
+        sources.emit("a1", 1)
+    sources.emit("a1", 2)
+    states.on_next(signed_in("b1"))
+    assert given == [None, "a1:1"]
+    assert sources.live == {"a1": 0}
