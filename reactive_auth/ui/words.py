@@ -36,4 +36,7 @@ def remaining(token: AccessToken | None, *, now: datetime | None = None) -> str:
 
 def trouble(state: AuthState) -> str:
     """Why the newest attempt failed; empty when it did not."""
-    return "" if state.error is None else str(state.error)
+    error = state.error
+    if error is None:
+        return ""
+    return str(error.args[0]) if error.args else type(error).__name__  # which request is for logs

@@ -19,7 +19,9 @@ from reactive_auth.embedded import EmbeddedServer
 server = EmbeddedServer()
 """,
     SET_UP,
-    'await auth.client.sign_up_email(email="ada@example.com", password="pw-of-a-cell", name="Ada");',
+    """
+await auth.client.sign_up_email(email="ada@example.com", password="pw-of-a-cell", name="Ada")
+None""",
     """
 before = auth.session.value.session.id
 await auth.client.change_password(
