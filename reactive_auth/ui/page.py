@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Generic, NoReturn, TypeVar
+from functools import partial
+from typing import Any, Generic, NoReturn, TypeVar
 
 from reactivex.disposable import CompositeDisposable, Disposable
 
@@ -16,7 +18,7 @@ from ..provider import AuthProvider
 from .seam import Post, deliver
 from .words import headline, remaining, trouble
 
-__all__ = ["PageModel", "fields", "initial"]
+__all__ = ["BufferedPage", "PageModel", "fields", "initial"]
 
 C = TypeVar("C", bound=AuthClient)
 
@@ -133,3 +135,54 @@ class PageModel(Generic[C]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} is live and cannot be pickled or copied")
+
+
+class BufferedPage(PageModel[C]):
+    """A page of a toolkit with reactive objects that may be changed in a certain place only: what
+    changed is collected, and given to ``_assign`` there, at once.
+
+    A subclass gives the attributes of :func:`initial` their objects, and ``_assign``.
+    """
+
+    def _follow_from(self, provider: AuthProvider[C], there: Post) -> None:
+        """On the provider's event loop, where this lives; ``there`` is the way to that place."""
+        self._now = initial(provider.state.value)
+        self._waiting: dict[str, object] = {}
+        self._lock = threading.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._there = there
+        self._follow(provider, asyncio.get_running_loop().call_soon_threadsafe)
+
+    async def start_here(
+        self, call: Awaitable[object], then: Callable[[], object] | None = None
+    ) -> bool:
+        """:meth:`attempt`; ``then`` is called in that place after a success."""
+        succeeded = await self.attempt(call)
+        if succeeded and then is not None:
+            self._there(partial(self._afterwards, then))
+        return succeeded
+
+    def _afterwards(self, then: Callable[[], object]) -> None:
+        if not self._life.is_disposed:
+            then()
+
+    def _update(self, values: Mapping[str, object]) -> None:
+        changed = {name: value for name, value in values.items() if self._now[name] != value}
+        if not changed or self._life.is_disposed:
+            return
+        self._now.update(changed)
+        with self._lock:  # that place may be another thread
+            due = not self._waiting
+            self._waiting.update(changed)
+        if due:
+            self._there(self._flush)
+
+    def _flush(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        if not self._life.is_disposed:
+            for name, value in waiting.items():
+                self._assign(name, value)
+
+    def _assign(self, name: str, value: object) -> None:
+        raise NotImplementedError

@@ -22,9 +22,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any, Generic, TypeVar, Unpack, overload
 
 from reactivex import Observable, abc
@@ -37,7 +36,7 @@ from ..extras import require
 from ..protocol import AuthClient
 from ..provider import AuthProvider
 from .browsers import Browsers, maker
-from .page import PageModel, initial
+from .page import BufferedPage, initial
 from .seam import Post, deliver
 
 _shiny: Any = require("shiny", extra="shiny")
@@ -72,7 +71,7 @@ def deliver_shiny(
     return shown
 
 
-class PageAuth(PageModel[C], Generic[C]):
+class PageAuth(BufferedPage[C]):
     """Who is signed in, as reactive values, for one session: one page in a browser.
 
     Read them by calling, in any reactive context: ``auth.headline()``. They are ``state``,
@@ -97,49 +96,23 @@ class PageAuth(PageModel[C], Generic[C]):
     failure: Any
 
     def __init__(self, provider: AuthProvider[C], session: Any) -> None:
-        self._now = initial(provider.state.value)
-        self._waiting: dict[str, object] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        for name, value in self._now.items():
+        for name, value in initial(provider.state.value).items():
             setattr(self, name, _shiny.reactive.Value(value))
-        self._locked = _post_to(session)
-        self._follow(provider, asyncio.get_running_loop().call_soon_threadsafe)
+        self._follow_from(provider, _post_to(session))
 
     def start(
         self, call: Awaitable[object], then: Callable[[], object] | None = None
     ) -> asyncio.Task[bool]:
         """:meth:`attempt`, without waiting for it; ``then`` is called after a success, as
         :func:`deliver_shiny` calls views."""
-
-        async def attempt() -> bool:
-            succeeded = await self.attempt(call)
-            if succeeded and then is not None:
-                self._locked(partial(self._afterwards, then))
-            return succeeded
-
-        task = asyncio.get_running_loop().create_task(attempt(), name="a page's attempt")
+        work = self.start_here(call, then)
+        task = asyncio.get_running_loop().create_task(work, name="a page's attempt")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _afterwards(self, then: Callable[[], object]) -> None:
-        if not self._life.is_disposed:
-            then()
-
-    def _update(self, values: Mapping[str, object]) -> None:
-        changed = {name: value for name, value in values.items() if self._now[name] != value}
-        if not changed or self._life.is_disposed:
-            return
-        self._now.update(changed)
-        if not self._waiting:
-            self._locked(self._flush)
-        self._waiting.update(changed)
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        if not self._life.is_disposed:
-            for name, value in waiting.items():
-                getattr(self, name).set(value)
+    def _assign(self, name: str, value: object) -> None:
+        getattr(self, name).set(value)
 
 
 class BrowserAuth(Generic[C]):
