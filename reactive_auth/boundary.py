@@ -81,7 +81,9 @@ def auth_boundary(
         def subscribe(
             observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            boundary = _Boundary(provider, source, observer, on_unauth, is_auth_error, fallback)
+            boundary = _Boundary(
+                provider, source, observer, on_unauth, is_auth_error, fallback, scheduler
+            )
             return boundary.start()
 
         return Observable(subscribe)
@@ -100,7 +102,11 @@ class _Boundary:
         on_unauth: Callable[[], object],
         is_auth_error: Callable[[Exception], bool],
         fallback: object,
+        scheduler: abc.SchedulerBase | None,
     ) -> None:
+        self._scheduler = scheduler
+        self._owner: str | None = None
+        self._used: str | None = None  # the token there was when the source was subscribed to
         self._auth = auth
         self._source = source
         self._observer = observer
@@ -123,7 +129,10 @@ class _Boundary:
 
     def _heard(self, state: AuthState) -> None:
         if state.is_authenticated:
-            if not self._active:
+            session = state.session
+            owner = None if session is None else session.user_id or session.id
+            if not self._active or owner != self._owner:  # another user's stream is another
+                self._owner = owner
                 self._failures = self._confirmed = 0
                 self._subscribe()
         elif not state.is_loading:
@@ -133,10 +142,13 @@ class _Boundary:
         self._run += 1
         run = self._run
         self._active, self._out = True, False
+        token = self._auth.token.value
+        self._used = token.value if token is not None else None
         self._inner.disposable = self._source.subscribe(
             lambda value: self._post(run, self._pass, value),
             lambda error: self._post(run, self._failed, error),
             lambda: self._post(run, self._finish, self._observer.on_completed),
+            scheduler=self._scheduler,
         )
 
     def _leave(self) -> None:
@@ -146,7 +158,10 @@ class _Boundary:
         if self._out:
             return
         self._out = True
+        run = self._run
         self._observer.on_next(self._fallback)
+        if run != self._run:  # it disposed, or signed in again
+            return
         try:
             result = self._on_unauth()
         except Exception as error:
@@ -160,13 +175,19 @@ class _Boundary:
         self._observer.on_next(value)
 
     def _failed(self, error: Exception) -> None:
-        if not self._is_auth_error(error) or self._confirmed >= _CONFIRMED:
-            self._finish(lambda: self._observer.on_error(error))
+        try:
+            final = not self._is_auth_error(error) or self._confirmed >= _CONFIRMED
+        except Exception as raised:  # it could not tell
+            raised.__context__ = error
+            error, final = raised, True
+        if final:
+            outcome = error
+            self._finish(lambda: self._observer.on_error(outcome))
             return
         self._run += 1
         run, self._failures = self._run, self._failures + 1
         token = self._auth.token.value
-        used = token.value if token is not None else None
+        used = self._used or (token.value if token is not None else None)
         self._spawn(lambda: self._look(run, self._failures, used))
 
     async def _look(self, run: int, failures: int, used: str | None) -> None:

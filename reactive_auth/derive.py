@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
-import reactivex
 from reactivex import Observable, abc
-from reactivex import operators as ops
+from reactivex.disposable import CompositeDisposable
 
 from .errors import ConfigurationError
 from .models import AccessToken, AuthState, SessionState, User
@@ -31,31 +31,59 @@ class AuthStreams(Protocol):
 
 
 class Derived(Observable[U]):
-    """An observable with a ``.value``, both computed from signals' current values: subscribing
-    gives the current value, then each distinct change, on the signals' thread."""
+    """An observable with a ``.value``, both computed from signals' values: subscribing gives the
+    current value, then each distinct change, on the signals' thread and in their order. An
+    observer that raises is unsubscribed, as by a Signal."""
 
-    def __init__(self, compute: Callable[[], U], *sources: Signal[Any]) -> None:
+    def __init__(self, compute: Callable[..., U], *sources: Signal[Any]) -> None:
         super().__init__()
         self._compute = compute
-        self._changes: Observable[U] = reactivex.merge(*sources).pipe(
-            ops.map(self._now), ops.distinct_until_changed()
-        )
+        self._sources = sources
 
     @property
     def value(self) -> U:
         """The current value. May be read on any thread."""
-        return self._compute()
-
-    def _now(self, _: object) -> U:
-        return self._compute()
+        return self._compute(*(source.value for source in self._sources))
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[U], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        return self._changes.subscribe(observer, scheduler=scheduler)
+        life = CompositeDisposable()
+        # What was delivered, not what is current: a change that somebody answers at once counts.
+        given: list[Any] = [_NOTHING] * len(self._sources)
+        told: Any = _NOTHING
+        open_ = len(self._sources)
+
+        def take(index: int, value: object) -> None:
+            nonlocal told
+            given[index] = value
+            if life.is_disposed or any(each is _NOTHING for each in given):
+                return
+            computed = self._compute(*given)
+            if told is not _NOTHING and computed == told:
+                return
+            told = computed
+            try:
+                observer.on_next(computed)
+            except BaseException:
+                life.dispose()
+                raise
+
+        def end() -> None:
+            nonlocal open_
+            open_ -= 1
+            if open_ == 0:
+                observer.on_completed()
+
+        for index, source in enumerate(self._sources):
+            life.add(source.subscribe(partial(take, index), observer.on_error, end))
+        return life
 
     def __repr__(self) -> str:
         return f"Derived({self.value!r})"
+
+
+_NOTHING: Any = object()
 
 
 def select(signal: Signal[T], compute: Callable[[T], U]) -> Derived[U]:
@@ -65,17 +93,17 @@ def select(signal: Signal[T], compute: Callable[[T], U]) -> Derived[U]:
     """
     if not isinstance(signal, Signal) or not callable(compute):
         raise ConfigurationError("select() needs a signal, such as auth.state, and a function")
-    return Derived(lambda: compute(signal.value), signal)
+    return Derived(compute, signal)
 
 
 def user(auth: AuthStreams) -> Derived[User | None]:
     """Who is signed in. Stays through rotations, refreshes and outages."""
-    return Derived(lambda: auth.state.value.user, auth.state)
+    return Derived(_user_of, auth.state)
 
 
 def is_authenticated(auth: AuthStreams) -> Derived[bool]:
     """Whether a user is signed in. Stays True through rotations, refreshes and outages."""
-    return Derived(lambda: auth.state.value.is_authenticated, auth.state)
+    return Derived(_authenticated, auth.state)
 
 
 def claim(auth: AuthStreams, name: str, default: Any = None) -> Derived[Any]:
@@ -89,17 +117,26 @@ def claim(auth: AuthStreams, name: str, default: Any = None) -> Derived[Any]:
     """
     if not isinstance(name, str) or not name:
         raise ConfigurationError("claim() needs the name of a claim")
-    kept: tuple[str | None, Any] | None = None
+    kept: tuple[str, Any] | None = None
 
-    def compute() -> Any:
+    def compute(token: AccessToken | None, state: AuthState) -> Any:
         nonlocal kept
-        state, token = auth.state.value, auth.token.value
-        if not state.is_authenticated:
+        session = state.session
+        if session is None:
             kept = None
             return default
-        owner = state.session.user_id if state.session else None
-        if token is not None:
+        owner = session.user_id or session.id
+        # Of another session it is when a switch lies between the two.
+        if token is not None and token.session_id == session.id:
             kept = (owner, token.claims.get(name, default))
         return kept[1] if kept is not None and kept[0] == owner else default
 
     return Derived(compute, auth.token, auth.state)
+
+
+def _user_of(state: AuthState) -> User | None:
+    return state.user
+
+
+def _authenticated(state: AuthState) -> bool:
+    return state.is_authenticated

@@ -43,11 +43,14 @@ class BearerAuth(httpx.Auth):
         fetch = _fetching(self._auth)
         self._check(request)
         token = await fetch()
+        owner = self._owner()
         self._attach(request, token)
         response = yield request
-        if token is not None and self._worth_a_retry(request, response):
-            self._attach(request, await fetch(rejected=token))
-            yield request
+        if token is not None and self._worth_a_retry(request, response, token):
+            renewed = await fetch(rejected=token)
+            if renewed is None or self._owner() == owner:
+                self._attach(request, renewed)
+                yield request
 
     def sync_auth_flow(
         self, request: httpx.Request
@@ -57,11 +60,14 @@ class BearerAuth(httpx.Auth):
             raise ConfigurationError("a client that blocks needs connect_blocking()")
         self._check(request)
         token = auth.fetch_access_token()
+        owner = self._owner()
         self._attach(request, token)
         response = yield request
-        if token is not None and self._worth_a_retry(request, response):
-            self._attach(request, auth.fetch_access_token(rejected=token))
-            yield request
+        if token is not None and self._worth_a_retry(request, response, token):
+            renewed = auth.fetch_access_token(rejected=token)
+            if renewed is None or self._owner() == owner:
+                self._attach(request, renewed)
+                yield request
 
     def __call__(self, request: httpx.Request) -> httpx.Request:
         """Attach a token and return the request.
@@ -74,10 +80,9 @@ class BearerAuth(httpx.Auth):
         if isinstance(self._auth, BlockingAuth):
             token = self._auth.fetch_access_token()
         else:
-            cached = self._auth.token.value
-            if cached is None and self._auth.state.value.status in ("unknown", "signed_in"):
+            token = self._auth.cached_access_token()
+            if token is None and self._auth.state.value.status in ("unknown", "signed_in"):
                 raise AuthUnavailable("no token is cached: subscribe to auth.token")
-            token = cached.value if cached else None
         self._attach(request, token)
         return request
 
@@ -96,11 +101,18 @@ class BearerAuth(httpx.Auth):
         if self._signed_out == "raise":
             raise NotAuthenticated("the user is signed out")
 
-    def _worth_a_retry(self, request: httpx.Request, response: httpx.Response) -> bool:
+    def _owner(self) -> str | None:
+        """Whose requests these are: what one user asked for is not sent again as another."""
+        session = self._auth.session.value.session
+        return None if session is None else session.user_id or session.id
+
+    def _worth_a_retry(self, request: httpx.Request, response: httpx.Response, token: str) -> bool:
         if response.status_code != 401 or not _can_be_replayed(request):
             return False
-        # After a redirect the 401 may be another origin's, and it was sent no token.
-        return origin_of(response.request.url) in self._origins
+        # After a redirect the 401 may be another origin's, and to a request without our token.
+        sent = response.request
+        mine = sent.headers.get("authorization") == f"Bearer {token}"
+        return mine and origin_of(sent.url) in self._origins
 
     def __repr__(self) -> str:
         return f"<BearerAuth for {', '.join(sorted(self._origins))}>"
@@ -147,9 +159,10 @@ def _class() -> type[BearerAuth]:
 
 
 def origin_of(url: httpx.URL) -> str:
-    """Scheme, host and port as a browser compares them."""
+    """Scheme, host and port as a browser compares them; names in ASCII (RFC 5891)."""
+    host = url.raw_host.decode("ascii").lower()
     port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    return f"{url.scheme}://{url.host}:{port}"
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _checked(origin: object) -> str:
@@ -157,8 +170,9 @@ def _checked(origin: object) -> str:
         url = httpx.URL(origin) if isinstance(origin, str) else httpx.URL("")
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL("")
-    plain = not url.userinfo and not url.query and url.path in ("", "/")
-    if url.scheme not in ("http", "https") or not url.host or not plain:
+    rest = url.userinfo or url.query or url.fragment
+    plain = not rest and url.path in ("", "/")
+    if url.scheme not in ("http", "https") or not url.raw_host or not plain:
         raise ConfigurationError("an origin is a scheme, a host and perhaps a port, and no more")
     return origin_of(url)
 
@@ -168,12 +182,17 @@ def _can_be_replayed(request: httpx.Request) -> bool:
     parts = getattr(request.stream, "fields", None)
     if parts is not None:
         files = [part.file for part in parts if hasattr(part, "file")]
-        return all(isinstance(f, (bytes, str)) or f.seekable() for f in files)
+        return all(isinstance(f, (bytes, str)) or _can_seek(f) for f in files)
     try:
         _ = request.content
     except Exception:  # each client has its own RequestNotRead
         return False
     return True
+
+
+def _can_seek(file: object) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return callable(seekable) and bool(seekable())
 
 
 def _fetching(auth: AuthProvider[Any] | BlockingAuth) -> Callable[..., Awaitable[str | None]]:

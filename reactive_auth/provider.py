@@ -224,7 +224,8 @@ class AuthProvider(Generic[C]):
 
     async def _recheck(self) -> None:
         if isinstance(self.client, Rechecks):
-            with contextlib.suppress(AuthError), anyio.move_on_after(self.policy.fetch_timeout):
+            # A client of the user's own may raise anything; it is no answer.
+            with contextlib.suppress(Exception), anyio.move_on_after(self.policy.fetch_timeout):
                 await self.client.refetch()
 
     # -- what the tokens of a session ask (TokensHost) ---------------------------------------

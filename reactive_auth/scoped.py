@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable, Disposable, SerialDisposable
+from reactivex.disposable import Disposable, SerialDisposable
 
 from .delivery import Delivery
 from .errors import ConfigurationError
@@ -34,7 +34,7 @@ def while_signed_in(
     the session, switched with the session's id.
 
     When the user changes or is gone, ``otherwise`` comes first, so that nothing of the old user
-    is on show for an instant; it is also the first value unless ``project`` has one at once. A
+    is on show for an instant; it is also the first value unless the stream has one at once. A
     rotation of the same user switches without it: the last value stays until the new session's
     stream has one. While the session is being asked for again nothing is switched.
 
@@ -50,7 +50,7 @@ def while_signed_in(
         def subscribe(
             observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            return _Scope(project, otherwise, observer).follow(source)
+            return _Scope(project, otherwise, observer, scheduler).follow(source)
 
         return Observable(subscribe)
 
@@ -66,7 +66,10 @@ class _Scope:
         project: Callable[[Session], Observable[Any]],
         otherwise: Any,
         observer: abc.ObserverBase[Any],
+        scheduler: abc.SchedulerBase | None,
     ) -> None:
+        self._scheduler = scheduler
+        self._outer = SerialDisposable()
         self._project = project
         self._otherwise = otherwise
         self._observer = observer
@@ -79,12 +82,13 @@ class _Scope:
         self._ended = False
 
     def follow(self, source: Observable[State]) -> abc.DisposableBase:
-        outer = source.subscribe(
+        self._outer.disposable = source.subscribe(
             lambda state: self._post(self._heard, state),
             lambda error: self._post(self._fail, error),
             lambda: self._post(self._complete),
+            scheduler=self._scheduler,
         )
-        return CompositeDisposable(outer, self._inner, Disposable(self._end))
+        return Disposable(self._end)
 
     def _post(self, call: Callable[..., None], *arguments: Any) -> None:
         self._queue.post(lambda: call(*arguments))
@@ -111,6 +115,10 @@ class _Scope:
         self._inner.disposable = Disposable()
         if session is None:
             return
+        if self._showing is not _NOTHING:
+            self._show_nobody()  # unless it is this user's: making the stream may take long
+        if scope != self._scope:
+            return  # switched again from within
         try:
             stream = self._project(session)
             if not isinstance(stream, Observable):
@@ -121,6 +129,7 @@ class _Scope:
         self._inner.disposable = stream.subscribe(
             lambda value: self._post(self._pass, scope, value),
             lambda error: self._post(self._fail, error, scope),
+            scheduler=self._scheduler,
         )
         # After what it had at once, which is in the queue by now.
         self._post(self._show_nobody, scope)
@@ -159,6 +168,7 @@ class _Scope:
     def _end(self) -> None:
         self._ended = True
         self._scope += 1
+        self._outer.dispose()
         self._inner.dispose()
 
 

@@ -116,6 +116,7 @@ class SessionTokens:
         self._failures = 0
         self._rejections = 0
         self._rejected = ""
+        self._rejected_serial = -1
         self._floor = -1  # a forced refresh wants a serial above this
         self._unasked_from = 0.0  # with subscribers only, no attempt starts before this
 
@@ -138,7 +139,9 @@ class SessionTokens:
             return  # it is the answer to this very rejection, by another of those it hit
         self._lease, self._rejected = None, value
         fresh = lease.serial > 0 and now - lease.received < _FRESH
-        self._rejections = self._rejections + 1 if fresh else 0
+        in_a_row = lease.serial == self._rejected_serial + 1
+        self._rejections = (self._rejections if in_a_row else 0) + 1 if fresh else 0
+        self._rejected_serial = lease.serial
         if self._rejections >= _REJECTIONS_BEFORE_STOP:
             pause = self._host.policy.backoff.cap
             self.retry_at = now + pause

@@ -3,7 +3,7 @@ ConvexBetterAuthProvider, src/react/index.tsx)."""
 
 from __future__ import annotations
 
-from urllib.parse import unquote_plus, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from ..errors import AuthRejected, ConfigurationError
 
@@ -23,12 +23,15 @@ def split_redirect(url: str) -> tuple[str, str | None]:
     if not isinstance(url, str):
         raise ConfigurationError("the URL must be a string")
     try:
-        parts = urlsplit(url)
+        urlsplit(url)
     except ValueError:
         raise ConfigurationError("this is no URL") from None
+    # Taken apart by hand: urlunsplit changes what it does not understand.
+    rest, hash_, fragment = url.partition("#")
+    start, _, query = rest.partition("?")
     found: list[str] = []
     kept: list[str] = []
-    for pair in parts.query.split("&"):
+    for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if unquote_plus(name) == _PARAMETER:
             found.append(unquote_plus(value))
@@ -41,4 +44,4 @@ def split_redirect(url: str) -> tuple[str, str | None]:
         raise AuthRejected(
             "the URL's one-time token is malformed", status=400, code="MALFORMED_ONE_TIME_TOKEN"
         )
-    return urlunsplit(parts._replace(query="&".join(kept))), token
+    return f"{start}{'?' if kept else ''}{'&'.join(kept)}{hash_}{fragment}", token
