@@ -36,7 +36,7 @@ async def _watch(url: str, email: str, password: str, options: ConnectOptions) -
 
         def show() -> None:
             nonlocal shown
-            mark = timeline.marks[-1]
+            mark = timeline.last
             shown += 1
             print(f"{mark.at:9.3f}  {mark.row:<8} {mark.text}", flush=True)
 

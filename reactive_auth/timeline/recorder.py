@@ -7,7 +7,6 @@ letter of their session and a number.
 from __future__ import annotations
 
 import json
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from ..client import WireEvent
+from ..clock import SYSTEM_CLOCK
 from ..errors import ConfigurationError
 from ..models import AccessToken, AuthState, SessionState
 from ..signal import Signal
@@ -28,6 +28,7 @@ from .text import Marbles, draw_text
 __all__ = ["Streams", "Timeline", "record"]
 
 _STATUS = {"unknown": "?", "signed_out": "○", "expired": "✗"}
+_SWEEP = 64
 _PHASE = {"started": "╭", "answered": "╯", "failed": "!", "cancelled": "╳"}
 
 
@@ -59,9 +60,13 @@ class Timeline:
     """What :func:`record` returns. As the last expression of a notebook's cell it is drawn."""
 
     def __init__(self, auth: Streams, limit: int) -> None:
-        self.marks: deque[Mark] = deque(maxlen=limit)
-        self._began = time.monotonic()
+        # As little as possible is done while things happen; marks are made when they are looked at.
+        self._events: deque[_Event] = deque(maxlen=limit)
+        self._clock = getattr(auth, "clock", SYSTEM_CLOCK).monotonic
+        self._sweep_at = _SWEEP
+        self._began = self._clock()
         self._letters: dict[str, str] = {}
+        self._count = 0
         self._current = ""
         self._minted: dict[str, int] = {}
         self._open: dict[int, str] = {}  # requests under way: the session each belongs to
@@ -76,6 +81,16 @@ class Timeline:
         if wire is not None:
             self._subscriptions.add(cast("Observable[WireEvent]", wire).subscribe(self._on_wire))
 
+    @property
+    def marks(self) -> list[Mark]:
+        """What was recorded, oldest first."""
+        return [_mark(event) for event in tuple(self._events)]
+
+    @property
+    def last(self) -> Mark:
+        """The newest mark."""
+        return _mark(self._events[-1])
+
     def watch(self, changed: Callable[[], None]) -> None:
         """Have ``changed()`` called after every mark."""
         self._watchers.append(changed)
@@ -86,7 +101,7 @@ class Timeline:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything recorded, as plain data without secrets: to attach to a bug report."""
-        return {"version": 1, "marks": [asdict(mark) for mark in tuple(self.marks)]}
+        return {"version": 1, "marks": [asdict(mark) for mark in self.marks]}
 
     def to_json(self) -> str:
         """:meth:`to_dict` as JSON text."""
@@ -98,83 +113,120 @@ class Timeline:
         It prints as text, at most ``width`` characters wide, and shows itself as a picture in a
         notebook; the picture alone is its ``.svg``.
         """
-        marks = tuple(self.marks)
+        marks = self.marks
         return Marbles(draw_text(marks, width), draw_svg(marks))
 
     def why_signed_out(self) -> str:
         """What ended the last session, in words."""
-        return why_signed_out(tuple(self.marks))
+        return why_signed_out(self.marks)
 
     def _repr_html_(self) -> str:
         return self.marbles()._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
     def __repr__(self) -> str:
-        return f"<Timeline of {len(self.marks)} marks>"
+        return f"<Timeline of {len(self._events)} marks>"
 
     # -- what is recorded --------------------------------------------------------------------
 
-    def _add(self, row: Row, sign: str, text: str, **more: Any) -> None:
-        self.marks.append(Mark(time.monotonic() - self._began, row, sign, text, **more))
+    def _add(self, row: Row, *facts: Any) -> None:
+        self._events.append((self._clock() - self._began, row, facts))
         for changed in self._watchers:
             changed()
 
     def _letter(self, session_id: str) -> str:
-        count = len(self._letters)
-        name = chr(ord("A") + count % 26) + (str(count // 26) if count >= 26 else "")
-        return self._letters.setdefault(session_id, name)
+        known = self._letters.get(session_id)
+        if known is not None:
+            return known
+        if len(self._letters) >= self._sweep_at:  # forget sessions that no mark is left of
+            kept = {mark.session for mark in self.marks} | {self._current}
+            self._letters = {key: name for key, name in self._letters.items() if name in kept}
+            self._minted = {name: n for name, n in self._minted.items() if name in kept}
+            self._sweep_at = max(_SWEEP, 2 * len(self._letters))
+        round_, place = divmod(self._count, 26)
+        self._count += 1
+        name = self._letters[session_id] = chr(ord("A") + place) + (str(round_) if round_ else "")
+        return name
 
     def _on_session(self, state: SessionState) -> None:
-        if state.session is None:
-            sign, text = _STATUS[state.status], state.status.replace("_", " ")
-            self._current = ""
-        else:
-            sign = self._current = self._letter(state.session.id)
-            text = f"session {sign}"
-        if state.refreshing:
-            text += ", held while a request may change it"
-        self._add("session", sign, text, busy=state.refreshing, session=self._current)
+        session = state.session
+        self._current = "" if session is None else self._letter(session.id)
+        self._add("session", state.status, self._current, state.refreshing)
 
     def _on_token(self, token: AccessToken | None) -> None:
         if token is None:
-            self._add("token", "·", "no token")
+            self._add("token", "", 0)
             return
         letter = self._letter(token.session_id)
-        self._minted[letter] = self._minted.get(letter, 0) + 1
-        sign = f"{letter.lower()}{self._minted[letter]}"
-        self._add("token", sign, f"token {sign} of session {letter}", session=letter)
+        number = self._minted[letter] = self._minted.get(letter, 0) + 1
+        self._add("token", letter, number)
 
     def _on_state(self, state: AuthState) -> None:
-        sign = "?" if state.is_loading else "○"
-        if state.is_authenticated:
-            sign = "●" if state.has_token else "◌"
-        text = state.status.replace("_", " ") + (", with a token" if state.has_token else "")
-        if state.error is not None:
-            sign += "!"
-            text += f", {state.error}"
-        letter = self._letter(state.session.id) if state.session else ""
-        self._add("state", sign, text, busy=state.is_refreshing, session=letter)
+        session = state.session
+        letter = "" if session is None else self._letter(session.id)
+        has_token, busy = state.has_token, state.is_refreshing
+        self._add("state", state.status, letter, has_token, busy, state.error)
 
     def _on_wire(self, event: WireEvent) -> None:
         row: Row = "fetch" if event.path.endswith("/token") else "request"
-        outcome = event.phase if event.status is None else f"{event.phase} {event.status}"
+        again = False
         if event.phase == "started":
-            self._open[event.number] = self._current
-            if event.path in self._failed:
-                self._failed.discard(event.path)
-                outcome += " once more"
-            session = self._current
+            session = self._open[event.number] = self._current
+            again = event.path in self._failed
+            self._failed.discard(event.path)
         else:
             session = self._open.pop(event.number, "")
             if event.phase == "failed":
                 self._failed.add(event.path)
-            if event.error is not None:
-                outcome += f": {event.error.args[0]}"
-        self._add(
-            row,
-            _PHASE[event.phase],
-            f"{event.method} {event.path} {outcome}",
-            busy=event.phase == "started" if row == "fetch" else bool(self._open),
-            session=session,
-            phase=event.phase,
-            number=event.number,
-        )
+        busy = event.phase == "started" if row == "fetch" else bool(self._open)
+        self._add(row, event, session, again, busy)
+
+
+_Event = tuple[float, Row, tuple[Any, ...]]
+
+
+def _mark(event: _Event) -> Mark:
+    at, row, facts = event
+    match row:
+        case "session":
+            status, letter, refreshing = facts
+            text = f"session {letter}" if letter else status.replace("_", " ")
+            if refreshing:
+                text += ", held while a request may change it"
+            sign = letter or _STATUS[status]
+            return Mark(at, row, sign, text, busy=refreshing, session=letter)
+        case "token":
+            letter, number = facts
+            if not letter:
+                return Mark(at, row, "·", "no token")
+            sign = f"{letter.lower()}{number}"
+            return Mark(at, row, sign, f"token {sign} of session {letter}", session=letter)
+        case "state":
+            status, letter, has_token, busy, error = facts
+            sign = "?" if status == "unknown" else "○"
+            if letter:
+                sign = "●" if has_token else "◌"
+            text = status.replace("_", " ") + (", with a token" if has_token else "")
+            if error is not None:
+                sign, text = f"{sign}!", f"{text}, {error}"
+            return Mark(at, row, sign, text, busy=busy, session=letter)
+        case _:
+            return _request(at, row, *facts)
+
+
+def _request(at: float, row: Row, event: WireEvent, session: str, again: bool, busy: bool) -> Mark:
+    outcome = event.phase if event.status is None else f"{event.phase} {event.status}"
+    if again:
+        outcome += " once more"
+    if event.error is not None:
+        outcome += f": {event.error.args[0]}"
+    text = f"{event.method} {event.path} {outcome}"
+    return Mark(
+        at,
+        row,
+        _PHASE[event.phase],
+        text,
+        busy=busy,
+        session=session,
+        phase=event.phase,
+        number=event.number,
+    )

@@ -29,10 +29,10 @@ _GREY = "#8a8a8a"
 _RED = "#d62728"
 
 _STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:currentColor}"
-    ".m{font-weight:600;fill:#fff;text-anchor:middle}"
-    ".s{font-size:10px;opacity:.75;text-anchor:middle}"
-    ".l{font-size:11px;opacity:.85}"
+    ".ra-marbles text{font:12px system-ui,sans-serif;fill:currentColor}"
+    ".ra-marbles .m{font-weight:600;fill:#fff;text-anchor:middle}"
+    ".ra-marbles .s{font-size:10px;opacity:.75;text-anchor:middle}"
+    ".ra-marbles .l{font-size:11px;opacity:.85}"
 )
 
 
@@ -52,7 +52,7 @@ def draw_svg(marks: Sequence[Mark]) -> str:
         *_axis(columns, places, end),
         *_legend(),
     ]
-    return _document(max(end + 8, 640), parts)
+    return _document(max(end + 8, 840), parts)
 
 
 def _places(columns: Sequence[Sequence[Mark]]) -> list[int]:
@@ -231,7 +231,8 @@ def _colour(letter: str) -> str:
 
 def _document(width: int, parts: list[str]) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="ra-marbles" width="{width}" '
+        f'height="{_HEIGHT}" '
         f'viewBox="0 0 {width} {_HEIGHT}" role="img"><title>Marble diagram</title>'
         f"<style>{_STYLE}</style>{''.join(parts)}</svg>"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import coalescing, http_auth, imports, providers, reads, rotations, streams, views
+from . import coalescing, http_auth, imports, providers, reads, recorder, rotations, streams, views
 from .table import Table, alone
 
 
@@ -10,6 +10,7 @@ def run(table: Table, rotations: int, many: int) -> None:
     coalescing.run(table)
     reads.run(table)
     streams.run(table)
+    recorder.run(table)
     http_auth.run(table)
     views.run(table)
     imports.run(table)
