@@ -33,7 +33,8 @@ class AuthStreams(Protocol):
 class Derived(Observable[U]):
     """An observable with a ``.value``, both computed from signals' values: subscribing gives the
     current value, then each distinct change, on the signals' thread and in their order. An
-    observer that raises is unsubscribed, as by a Signal."""
+    observer that raises is unsubscribed, as by a Signal; a function that raises is an error of
+    the stream."""
 
     def __init__(self, compute: Callable[..., U], *sources: Signal[Any]) -> None:
         super().__init__()
@@ -59,7 +60,12 @@ class Derived(Observable[U]):
             given[index] = value
             if life.is_disposed or any(each is _NOTHING for each in given):
                 return
-            computed = self._compute(*given)
+            try:
+                computed = self._compute(*given)
+            except Exception as error:  # the user's function
+                life.dispose()
+                observer.on_error(error)
+                return
             if told is not _NOTHING and computed == told:
                 return
             told = computed

@@ -132,8 +132,9 @@ def bearer_auth(
         drops the token.
     :param signed_out: with ``"raise"`` a request of nobody is NotAuthenticated; with ``"send"``
         it goes without a token.
-    :raises ConfigurationError: an origin that is none, or no origin at all.
+    :raises ConfigurationError: an origin that is none, or no origin at all; or no provider.
     """
+    _check_provider(auth)
     if signed_out not in ("raise", "send"):
         raise ConfigurationError('signed_out is "raise" or "send"')
     if isinstance(origins, str):
@@ -148,6 +149,11 @@ def bearer_auth(
     if not allowed:
         raise ConfigurationError("bearer_auth needs at least one origin")
     return _class()(auth, allowed, signed_out)
+
+
+def _check_provider(auth: object) -> None:
+    if not isinstance(auth, (AuthProvider, BlockingAuth)):
+        raise ConfigurationError("this takes what connect() or connect_blocking() gives")
 
 
 def _class() -> type[BearerAuth]:
@@ -220,6 +226,7 @@ def token_source(auth: AuthProvider[Any] | BlockingAuth) -> TokenSource:
     had in time.
     """
 
+    _check_provider(auth)
     fetch = _fetching(auth)
 
     async def token(*, force_refresh: bool = False) -> str:

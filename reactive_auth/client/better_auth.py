@@ -138,13 +138,12 @@ class BetterAuthClient(SessionKeeper):
         spent, expired or unknown."""
         body = {"token": token}
         del token
-        try:
-            await self.command("/one-time-token/verify", body)
-        except AuthRejected as error:
-            if error.status != 404:
-                raise
+        await self.command(
+            "/one-time-token/verify",
+            body,
             # What Convex deployments on a domain of their own have instead.
-            await self.command("/cross-domain/one-time-token/verify", body)
+            fallback="/cross-domain/one-time-token/verify",
+        )
 
     async def handle_redirect(self, url: str) -> str:
         """Take over the session that a redirect hands over: verify the one-time token in the

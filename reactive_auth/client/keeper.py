@@ -232,10 +232,12 @@ class SessionKeeper:
         method: Literal["GET", "POST"] = "POST",
         query: Mapping[str, str] | None = None,
         hold: bool | None = None,
+        fallback: str | None = None,
     ) -> Any:
         """Make a request of a route and have the session follow what it did.
 
         ``hold`` says whether tokens are held meanwhile; by default the known routes do.
+        ``fallback`` is the route that servers without the first have instead.
         """
         self._check_usable()
         if not (may_change_session(path) if hold is None else hold):
@@ -243,7 +245,7 @@ class SessionKeeper:
             sending = self._send(method, path, jar, body=body, query=query)
             return (await self._carry_out(jar, path, sending))[0]
         # Its caller may be cancelled, the request no more: with its answer the session is lost.
-        task = self.loop.create_task(self._rotate(method, path, body, query))
+        task = self.loop.create_task(self._rotate(method, path, body, query, fallback))
         self._work.add(task)
         task.add_done_callback(self._retire)
         return await asyncio.shield(task)
@@ -254,13 +256,14 @@ class SessionKeeper:
         path: str,
         body: Mapping[str, object] | None,
         query: Mapping[str, str] | None,
+        fallback: str | None,
     ) -> Any:
         async with self._turn:  # of two that change the session the second sees what the first did
             jar = self._jar
             jar.held = True
             self._show(self._session.value)
             try:
-                sending = self._send(method, path, jar, body=body, query=query, holding=True)
+                sending = self._send_holding(method, path, jar, body, query, fallback)
                 data, moved = await self._carry_out(jar, path, sending)
             finally:
                 self._release(jar)
@@ -269,33 +272,49 @@ class SessionKeeper:
                 await settle()
         return data
 
+    async def _send_holding(
+        self,
+        method: str,
+        path: str,
+        jar: Jar,
+        body: Mapping[str, object] | None,
+        query: Mapping[str, str] | None,
+        fallback: str | None,
+    ) -> Answer:
+        answer = await self._send(method, path, jar, body=body, query=query, holding=True)
+        # Signed out meanwhile, the second is not asked: it might sign in again (HAZARDS F9).
+        if answer.status != 404 or fallback is None or jar is not self._jar:
+            return answer
+        return await self._send(method, fallback, jar, body=body, query=query, holding=True)
+
     async def _carry_out(
         self, jar: Jar, path: str, sending: Coroutine[Any, Any, Answer]
     ) -> tuple[Any, bool]:
         """Send, then have the session follow what the answer says of it."""
         before = jar.session_value
-        error: AuthError | None = None
-        data: Any = None
         try:
             data = read_command(await sending)
-        except AuthError as raised:
-            error = raised
+        except AuthError as error:
+            await self._conclude(jar, path, before, error)
+            raise
+        return data, await self._conclude(jar, path, before, None)
+
+    async def _conclude(
+        self, jar: Jar, path: str, before: str | None, error: AuthError | None
+    ) -> bool:
+        """Whether the session was asked for, because the answer may have changed it."""
         moved = jar.session_value != before
         if jar is not self._jar:
             if jar.held or moved:
                 await self._superseded(jar, before)
-            if error is not None:
-                raise error
-            return data, False
+            return False
         # An answer that was lost may have changed the session all the same (HAZARDS F6).
         lost = jar.held and isinstance(error, AuthUnavailable)
         gone = isinstance(error, NotAuthenticated)
         followed = moved or lost or gone or (error is None and may_change_session(path))
         if followed:
             await self._follow(jar, moved=moved)
-        if error is not None:
-            raise error
-        return data, followed
+        return followed
 
     async def _follow(self, jar: Jar, *, moved: bool) -> None:
         try:

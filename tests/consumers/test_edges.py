@@ -23,6 +23,7 @@ from reactive_auth import (
     bearer_auth,
     claim,
     select,
+    token_source,
     user,
     while_signed_in,
 )
@@ -39,6 +40,15 @@ library = pytest.mark.parametrize("library", LIBRARIES, ids=lambda module: modul
 
 
 # -- http_auth ------------------------------------------------------------------------------
+
+
+@staged()
+async def test_what_is_no_provider_is_refused_at_the_call(stage: Stage) -> None:
+    for anything in (None, stage.client, stage.auth.token):
+        with pytest.raises(ConfigurationError):
+            bearer_auth(anything, origins=[API])  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError):
+            token_source(anything)  # type: ignore[arg-type]
 
 
 @library
@@ -374,6 +384,17 @@ async def test_l6_what_is_derived_tells_a_sign_out_that_an_earlier_observer_answ
     assert "signed_out" in [state.status for state in plain.values]
     assert status.values == ["signed_in", "signed_out", "signed_in"]
     assert [u and u.id for u in users.values] == ["u1", None, "u1"]
+
+
+@staged()
+async def test_a_function_that_raises_is_an_error_of_the_derived_stream(stage: Stage) -> None:
+    names = Seen(select(stage.auth.state, lambda state: 1 // (state.status != "signed_in")))
+    stage.client.sign_in("A")
+    await stage.rest()
+    assert [type(error) for error in names.errors] == [ZeroDivisionError]
+    stage.client.sign_out()
+    await stage.rest()
+    assert names.values == [1]
 
 
 # -- redirect --------------------------------------------------------------------------------

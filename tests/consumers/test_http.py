@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from reactive_auth import (
     AuthClosed,
+    AuthProvider,
     AuthUnavailable,
     ConfigurationError,
     NotAuthenticated,
@@ -32,6 +33,7 @@ from reactive_auth import (
 )
 from reactive_auth.embedded import EmbeddedServer
 from reactive_auth.embedded.issuer import Issuer
+from reactive_auth.testing import FakeAuthClient, VirtualClock
 from tests.core.support import Stage, play, staged
 
 from .support import API, LIBRARIES, Resource
@@ -427,8 +429,5 @@ def test_without_httpx2_only_httpx_is_spoken_to() -> None:
         "asyncio.run(main())\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
-    assert httpx2.Auth in type(bearer_auth(_Owner(), origins=API)).__mro__
-
-
-class _Owner:
-    client = None
+    provider = AuthProvider(FakeAuthClient(VirtualClock()))
+    assert httpx2.Auth in type(bearer_auth(provider, origins=API)).__mro__

@@ -93,6 +93,7 @@ def leave(page: Page) -> None:
 def staged(chromium: Browser, site: str) -> Generator[tuple[Stage, Page]]:
     global _stage
     _stage = stage = Stage()
+    before = set(threading.enumerate())
     stage.sessions = BrowserAuth(stage.fakes, grace=0)
 
     @solara.component
@@ -117,7 +118,8 @@ def staged(chromium: Browser, site: str) -> Generator[tuple[Stage, Page]]:
         until_here(lambda: stage.sessions.open == 0)
         assert not stage.sessions.run(_ours()).result(10)
         stage.sessions.close()
-        assert "reactive_auth-loop" not in [thread.name for thread in threading.enumerate()]
+        left = set(threading.enumerate()) - before
+        assert "reactive_auth-loop" not in [thread.name for thread in left]
         gc.collect()
 
 

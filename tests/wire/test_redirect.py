@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive_auth import AuthRejected, AuthUnavailable, ConfigurationError, connect
+from reactive_auth import (
+    AuthRejected,
+    AuthUnavailable,
+    ConfigurationError,
+    NotAuthenticated,
+    connect,
+)
 from reactive_auth.client.redirect import split_redirect
 from tests.core.support import Seen
 from tests.servers.npm import NodeServer, ServerOptions
@@ -80,11 +86,39 @@ async def test_where_only_cross_domain_has_the_route_that_is_used(w: World) -> N
         "/cross-domain/one-time-token/verify",
         httpx.Response(200, json={"session": {}, "user": {}}, headers={"set-cookie": cookie}),
     )
+    sessions = Seen(w.client.session)
     assert await w.client.handle_redirect(f"{URL}/?ott=s3cr3t&a=1") == f"{URL}/?a=1"
+    held = [state.refreshing for state in sessions.values]
+    assert held == [False, True, False], "from end to end, without a gap for a sign-out"
     assert session_id(w.auth) == w.server.live[new] != old
     token = w.auth.token.value
     assert token is not None
     assert token.session_id == w.server.live[new]
+
+
+@pytest.mark.parametrize("under_way", [0, 1], ids=["first", "second"])
+def test_f9_a_sign_out_between_the_two_routes_of_a_hand_off_is_not_undone(under_way: int) -> None:
+    routes = ["/one-time-token/verify", "/cross-domain/one-time-token/verify"]
+
+    async def scenario(w: World) -> None:
+        await w.sign_in()
+        new = w.server.open_session()
+        cookie = f"__Secure-better-auth.session_token={new}; Path=/; Secure; HttpOnly"
+        w.server.instead(routes[0], httpx.Response(404))
+        w.server.instead(routes[1], httpx.Response(200, json={}, headers={"set-cookie": cookie}))
+        gate = w.server.gate(routes[under_way])
+        handing_off = asyncio.ensure_future(w.client.handle_redirect(f"{URL}/?ott=s3cr3t"))
+        await asyncio.sleep(1)
+        assert w.server.log[-1].path == routes[under_way]
+        await w.client.sign_out()
+        gate.set()
+        with pytest.raises(NotAuthenticated):
+            await handing_off
+        assert w.auth.state.value.status == "signed_out"
+        assert w.server.count(routes[1]) == under_way
+        assert (new in w.server.live) == (under_way == 0), "what it made was revoked"
+
+    world()(scenario)()
 
 
 @world()
