@@ -6,17 +6,21 @@ import asyncio
 from collections.abc import Callable, Hashable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Unpack, overload
 
+from typing_extensions import TypeVar  # a dependency of reactivex
+
+from ..client import BetterAuthClient
 from ..connect import ConnectOptions, connect
 from ..errors import ConfigurationError
 from ..policy import seconds
 from ..protocol import AuthClient
 from ..provider import AuthProvider
 
-__all__ = ["Browsers", "Visit", "maker"]
+__all__ = ["BrowserProviders", "Browsers", "Visit", "maker"]
 
-C = TypeVar("C", bound=AuthClient)
+#: The client of the providers; of those made from a URL a BetterAuthClient (PEP 696).
+C = TypeVar("C", bound=AuthClient, default=BetterAuthClient)
 
 #: What belongs to one user, and would sign every browser in as that one (HAZARDS S9).
 _PERSONAL = ("cookies", "initial_token")
@@ -112,6 +116,46 @@ class Browsers(Generic[C]):
         task = guest.loop.create_task(guest.provider.aclose(), name="reactive_auth leave")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+class BrowserProviders(Generic[C]):
+    """What ``BrowserAuth`` is in every web toolkit: made once for the app, it gives each page the
+    provider of its browser."""
+
+    @overload
+    def __init__(
+        self, source: str, *, grace: float | timedelta = ..., **options: Unpack[ConnectOptions]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, source: Callable[[], AuthProvider[C]], *, grace: float | timedelta = ...
+    ) -> None: ...
+
+    def __init__(
+        self,
+        source: str | Callable[[], AuthProvider[Any]],
+        *,
+        grace: float | timedelta = 60.0,
+        **options: Unpack[ConnectOptions],
+    ) -> None:
+        """
+        :param source: the URL of a Better Auth server, or a function that makes an AuthProvider.
+        :param grace: how many seconds (or which timedelta) a signed-in user's provider outlives
+            the last page; the sign-in then ends here, though not on the server.
+        :param options: those of :func:`reactive_auth.connect`, with a URL.
+        :raises ConfigurationError: an argument that can never work, or that belongs to one user.
+        """
+        self._make: Callable[[], AuthProvider[C]] = maker(source, options)
+        self._browsers: Browsers[C] = Browsers(self._make, grace=grace)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def open(self) -> int:
+        """How many providers there are: one for each browser with a page open or just closed."""
+        return self._browsers.open
 
 
 def maker(

@@ -21,8 +21,7 @@ import contextlib
 import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import Any, Generic, TypeVar, Unpack, cast, overload
+from typing import Any, Generic, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import (
@@ -31,14 +30,12 @@ from reactivex.disposable import (
     SingleAssignmentDisposable,
 )
 
-from ..client import BetterAuthClient
-from ..connect import ConnectOptions
 from ..errors import AuthClosed, AuthError, ConfigurationError
 from ..extras import require
 from ..models import AuthState, SessionStatus
 from ..protocol import AuthClient
 from ..provider import AuthProvider
-from .browsers import Browsers, maker
+from .browsers import BrowserProviders, C
 from .page import PageModel, initial
 from .seam import Post, deliver
 
@@ -50,7 +47,6 @@ from nicegui.slot import Slot  # noqa: E402
 
 __all__ = ["BrowserAuth", "PageAuth", "deliver_nicegui"]
 
-C = TypeVar("C", bound=AuthClient)
 T = TypeVar("T")
 
 _VISIBLE = "reactive_auth_visible"
@@ -179,49 +175,18 @@ class PageAuth(PageModel[C], Generic[C]):
             raise failed
 
 
-class BrowserAuth(Generic[C]):
+class BrowserAuth(BrowserProviders[C]):
     """Made once for the app: a provider for each browser, closed after its last page.
 
     Two users never share one (HAZARDS S9): browsers are told apart by the signed cookie of
     ``app.storage.browser``, hence ``ui.run`` needs a ``storage_secret``. Tabs of one browser
     share their provider, and a reload keeps the user signed in; sign-ins are kept in memory only.
     Everything is closed with the app.
-
-    :param source: the URL of a Better Auth server, or a function that makes an AuthProvider.
-    :param grace: how many seconds (or which timedelta) a signed-in user's provider outlives the
-        last page; the sign-in then ends here, though not on the server.
-    :param options: those of :func:`reactive_auth.connect`, with a URL.
-    :raises ConfigurationError: an argument that can never work, or that belongs to one user.
     """
 
-    @overload
-    def __init__(
-        self: BrowserAuth[BetterAuthClient],
-        source: str,
-        *,
-        grace: float | timedelta = ...,
-        **options: Unpack[ConnectOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self, source: Callable[[], AuthProvider[C]], *, grace: float | timedelta = ...
-    ) -> None: ...
-
-    def __init__(
-        self,
-        source: str | Callable[[], AuthProvider[Any]],
-        *,
-        grace: float | timedelta = 60.0,
-        **options: Unpack[ConnectOptions],
-    ) -> None:
-        self._browsers: Browsers[C] = Browsers(maker(source, options), grace=grace)
+    def _prepare(self) -> None:
         self._pages: dict[Client, PageAuth[C]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def open(self) -> int:
-        """How many providers there are: one for each browser with a page open or just closed."""
-        return self._browsers.open
 
     def page(self) -> PageAuth[C]:
         """The auth of the page that is being built; the same one whenever called in that page.

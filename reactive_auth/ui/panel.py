@@ -22,8 +22,7 @@ import inspect
 import secrets
 import weakref
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import (
@@ -32,14 +31,11 @@ from reactivex.disposable import (
     SingleAssignmentDisposable,
 )
 
-from ..client import BetterAuthClient
-from ..connect import ConnectOptions
 from ..errors import ConfigurationError
 from ..extras import require
 from ..models import AuthState, SessionStatus
-from ..protocol import AuthClient
 from ..provider import AuthProvider
-from .browsers import Browsers, Visit, maker
+from .browsers import BrowserProviders, C, Visit
 from .page import PageModel, initial
 from .seam import Post, deliver
 
@@ -51,7 +47,6 @@ from bokeh.models import CustomJS  # noqa: E402
 
 __all__ = ["BrowserAuth", "PageAuth", "deliver_panel"]
 
-C = TypeVar("C", bound=AuthClient)
 T = TypeVar("T")
 
 if TYPE_CHECKING:
@@ -156,7 +151,7 @@ class PageAuth(PageModel[C], Parameterized, Generic[C]):
         cast("Any", self).param.update(**values)  # all are set before anybody is told
 
 
-class BrowserAuth(Generic[C]):
+class BrowserAuth(BrowserProviders[C]):
     """Made once for the server: a provider for each browser, closed after its last page.
 
     Two users never share one (HAZARDS S9). Browsers are told apart by a random cookie, which is
@@ -164,43 +159,11 @@ class BrowserAuth(Generic[C]):
     keeps the user signed in; sign-ins are kept in memory only. Bokeh ends the session of a page
     that was closed after 15 to 32 seconds (``unused_session_lifetime_milliseconds`` and
     ``check_unused_sessions_milliseconds`` of ``pn.serve``).
-
-    :param source: the URL of a Better Auth server, or a function that makes an AuthProvider.
-    :param grace: how many seconds (or which timedelta) a signed-in user's provider outlives the
-        last session; the sign-in then ends here, though not on the server.
-    :param options: those of :func:`reactive_auth.connect`, with a URL.
-    :raises ConfigurationError: an argument that can never work, or that belongs to one user.
     """
 
-    @overload
-    def __init__(
-        self: BrowserAuth[BetterAuthClient],
-        source: str,
-        *,
-        grace: float | timedelta = ...,
-        **options: Unpack[ConnectOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self, source: Callable[[], AuthProvider[C]], *, grace: float | timedelta = ...
-    ) -> None: ...
-
-    def __init__(
-        self,
-        source: str | Callable[[], AuthProvider[Any]],
-        *,
-        grace: float | timedelta = 60.0,
-        **options: Unpack[ConnectOptions],
-    ) -> None:
-        self._make: Callable[[], AuthProvider[C]] = maker(source, options)
-        self._browsers: Browsers[C] = Browsers(self._make, grace=grace)
+    def _prepare(self) -> None:
         self._cookie = f"reactive_auth_{secrets.token_hex(4)}"
         self._pages: dict[Document, PageAuth[C]] = {}
-
-    @property
-    def open(self) -> int:
-        """How many providers there are: one for each browser with a page open or just closed."""
-        return self._browsers.open
 
     def page(self) -> PageAuth[C]:
         """The auth of the session that is being made; the same one whenever called in it.

@@ -23,19 +23,15 @@ import asyncio
 import inspect
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Any, Generic, TypeVar, Unpack, overload
+from typing import Any, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
-from ..client import BetterAuthClient
-from ..connect import ConnectOptions
 from ..errors import ConfigurationError
 from ..extras import require
-from ..protocol import AuthClient
 from ..provider import AuthProvider
-from .browsers import Browsers, maker
+from .browsers import BrowserProviders, C
 from .page import BufferedPage, initial
 from .seam import Post, deliver
 
@@ -44,7 +40,6 @@ _session: Any = require("shiny.session", extra="shiny")
 
 __all__ = ["BrowserAuth", "PageAuth", "deliver_shiny"]
 
-C = TypeVar("C", bound=AuthClient)
 T = TypeVar("T")
 
 
@@ -115,48 +110,17 @@ class PageAuth(BufferedPage[C]):
         getattr(self, name).set(value)
 
 
-class BrowserAuth(Generic[C]):
+class BrowserAuth(BrowserProviders[C]):
     """Made once for the app: a provider for each browser, closed after its last page.
 
     Two users never share one (HAZARDS S9). Browsers are told apart by a random cookie, which is
     accepted only while its provider lives. Tabs of one browser share their provider, and a reload
     keeps the user signed in; sign-ins are kept in memory only.
-
-    :param source: the URL of a Better Auth server, or a function that makes an AuthProvider.
-    :param grace: how many seconds (or which timedelta) a signed-in user's provider outlives the
-        last page; the sign-in then ends here, though not on the server.
-    :param options: those of :func:`reactive_auth.connect`, with a URL.
-    :raises ConfigurationError: an argument that can never work, or that belongs to one user.
     """
 
-    @overload
-    def __init__(
-        self: BrowserAuth[BetterAuthClient],
-        source: str,
-        *,
-        grace: float | timedelta = ...,
-        **options: Unpack[ConnectOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self, source: Callable[[], AuthProvider[C]], *, grace: float | timedelta = ...
-    ) -> None: ...
-
-    def __init__(
-        self,
-        source: str | Callable[[], AuthProvider[Any]],
-        *,
-        grace: float | timedelta = 60.0,
-        **options: Unpack[ConnectOptions],
-    ) -> None:
-        self._browsers: Browsers[C] = Browsers(maker(source, options), grace=grace)
+    def _prepare(self) -> None:
         self._cookie = f"reactive_auth_{secrets.token_hex(4)}"
         self._pages: dict[Any, PageAuth[C]] = {}
-
-    @property
-    def open(self) -> int:
-        """How many providers there are: one for each browser with a page open or just closed."""
-        return self._browsers.open
 
     def page(self) -> PageAuth[C]:
         """The auth of the running session; the same one whenever called in it.

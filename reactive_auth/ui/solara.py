@@ -20,20 +20,15 @@ import operator
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
-from typing import Any, Generic, TypeVar, Unpack, cast, overload
+from typing import Any, TypeVar, cast
 
 from reactivex import Observable
 
-from ..client import BetterAuthClient
-from ..connect import ConnectOptions
 from ..errors import ConfigurationError
 from ..extras import require
 from ..portal import PrivateLoop, run_on_loop
-from ..protocol import AuthClient
-from ..provider import AuthProvider
 from ..signal import Signal
-from .browsers import Browsers, Visit, maker
+from .browsers import BrowserProviders, C, Visit
 from .page import BufferedPage, initial
 from .seam import Post, deliver
 
@@ -42,7 +37,6 @@ _kernels: Any = require("solara.server.kernel_context", extra="solara")
 
 __all__ = ["BrowserAuth", "PageAuth", "use_auth", "use_signal"]
 
-C = TypeVar("C", bound=AuthClient)
 T = TypeVar("T")
 
 _log = logging.getLogger("solara.server")
@@ -133,49 +127,18 @@ class PageAuth(BufferedPage[C]):
         getattr(self, name).value = value
 
 
-class BrowserAuth(Generic[C]):
+class BrowserAuth(BrowserProviders[C]):
     """Made once for the server: a provider for each browser, closed after its last page.
 
     Two users never share one (HAZARDS S9). Browsers are told apart by Solara's own session cookie;
     tabs of one browser share their provider, and a reload keeps the user signed in; sign-ins are
     kept in memory only. Solara closes the page of a closed tab at once, and of one whose
     connection is lost after ``SOLARA_KERNEL_CULL_TIMEOUT``.
-
-    :param source: the URL of a Better Auth server, or a function that makes an AuthProvider.
-    :param grace: how many seconds (or which timedelta) a signed-in user's provider outlives the
-        last page; the sign-in then ends here, though not on the server.
-    :param options: those of :func:`reactive_auth.connect`, with a URL.
-    :raises ConfigurationError: an argument that can never work, or that belongs to one user.
     """
 
-    @overload
-    def __init__(
-        self: BrowserAuth[BetterAuthClient],
-        source: str,
-        *,
-        grace: float | timedelta = ...,
-        **options: Unpack[ConnectOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self, source: Callable[[], AuthProvider[C]], *, grace: float | timedelta = ...
-    ) -> None: ...
-
-    def __init__(
-        self,
-        source: str | Callable[[], AuthProvider[Any]],
-        *,
-        grace: float | timedelta = 60.0,
-        **options: Unpack[ConnectOptions],
-    ) -> None:
-        self._browsers: Browsers[C] = Browsers(maker(source, options), grace=grace)
+    def _prepare(self) -> None:
         self._starting = threading.Lock()
         self._loop: PrivateLoop | None = None
-
-    @property
-    def open(self) -> int:
-        """How many providers there are: one for each browser with a page open or just closed."""
-        return self._browsers.open
 
     def page(self) -> PageAuth[C]:
         """A new page of the browser whose kernel this is called in; see :func:`use_auth`.
