@@ -134,7 +134,9 @@ def api() -> Generator[str]:
 
 @pytest.mark.parametrize("code", PROGRAMS, ids=lambda code: code.splitlines()[0])
 def test_a_program_of_the_readme_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with EmbeddedServer().serve() as url, api() as api_url, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(EmbeddedServer())
+        url, api_url = stack.enter_context(server.serve()), stack.enter_context(api())
         source = code.replace("https://app.example.com", url)
         source = source.replace("https://api.example.com", api_url)
         if "convex" in code:
@@ -151,8 +153,7 @@ def test_a_program_of_the_readme_runs(code: str, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("toolkit", VISITORS)
 def test_a_program_with_a_view_shows_what_it_says(toolkit: str, tmp_path: Path) -> None:
-    server = EmbeddedServer()
-    with server.serve() as url, display():
+    with EmbeddedServer() as server, server.serve() as url, display():
         program = tmp_path / "app.py"
         source = VISITED[toolkit].replace("https://app.example.com", url)
         program.write_text(VISITORS[toolkit] + source, "utf-8")
@@ -165,7 +166,6 @@ def test_a_program_with_a_view_shows_what_it_says(toolkit: str, tmp_path: Path) 
             timeout=60,
             check=False,
         )
-    server.close()
     assert run.returncode == 0, run.stdout + run.stderr
     assert "seen: Sign" in run.stdout
 

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -126,8 +126,14 @@ class EmbeddedServer:
         return sum(request.path == path for request in self.requests)
 
     def close(self) -> None:
-        """End the private thread."""
+        """End the private thread. May be called again."""
         self._loop.stop(5.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # -- one request -------------------------------------------------------------------------
 
