@@ -20,7 +20,7 @@ from reactivex import Observable
 from .client import BetterAuthClient, WireEvent
 from .connect import ConnectOptions, split_options
 from .delivery import ThreadDelivery, log_observer_error
-from .display import live_card
+from .display import live_card, marimo_card
 from .errors import AuthClosed
 from .models import AccessToken, AuthState, SessionState
 from .portal import BlockingCall, PrivateLoop, run_on_loop
@@ -125,6 +125,9 @@ class BlockingAuth:
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return live_card(self, **options)
+
+    def _display_(self) -> Any:
+        return marimo_card(self, self._repr_html_())
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BlockingAuth is live and cannot be pickled or copied")

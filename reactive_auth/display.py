@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["live_card"]
+__all__ = ["live_card", "marimo_card"]
 
 
 def live_card(shown: object, **options: Any) -> Any:
@@ -19,3 +19,10 @@ def live_card(shown: object, **options: Any) -> Any:
         return None
     made = import_module("reactive_auth.jupyter").card(shown)
     return made._repr_mimebundle_(**options)
+
+
+def marimo_card(shown: object, html: str) -> Any:
+    """What marimo's display protocol (``_display_``) is given: the widget, or the static HTML."""
+    if find_spec("anywidget") is None:
+        return import_module("marimo").Html(html)
+    return import_module("reactive_auth.jupyter").card(shown)

@@ -25,7 +25,7 @@ from reactivex.subject import Subject
 
 from .clock import SYSTEM_CLOCK, Clock
 from .delivery import Delivery, ErrorHook, LoopDelivery, log_observer_error
-from .display import live_card
+from .display import live_card, marimo_card
 from .errors import AuthClosed, AuthError, AuthUnavailable, ConfigurationError
 from .expiry import ExpiryWatch
 from .home import HomeLoop
@@ -470,6 +470,9 @@ class AuthProvider(Generic[C]):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return live_card(self, **options)
+
+    def _display_(self) -> Any:
+        return marimo_card(self, self._repr_html_())
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} is live and cannot be pickled or copied")

@@ -9,7 +9,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .delivery import Delivery
-from .display import live_card
+from .display import live_card, marimo_card
 
 __all__ = ["Signal", "follow"]
 
@@ -69,6 +69,9 @@ class Signal(Observable[T]):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return live_card(self, **options)
+
+    def _display_(self) -> Any:
+        return marimo_card(self, self._repr_html_())
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Signal is live and cannot be pickled or copied")

@@ -11,9 +11,9 @@ Any toolkit with a function that calls something soon on its own thread will do:
     window.connect("destroy", lambda *_: shown.dispose())
 
 wx: ``post = wx.CallAfter``. Flet: ``post = lambda callback: page.run_thread(callback)``, then
-``page.update()`` in the view. marimo: ``mo.ui.anywidget(reactive_auth.jupyter.card(auth))``, or
-``get, set_ = mo.state(auth.state.value)`` with ``set_`` as the view. An asyncio loop:
-``post = loop.call_soon_threadsafe``.
+``page.update()`` in the view. An asyncio loop: ``post = loop.call_soon_threadsafe``. marimo shows
+``auth`` at the end of a cell as a live card; to have cells run anew,
+``get, set_ = mo.state(auth.state.value)`` with ``set_`` as the view.
 """
 
 from .seam import Post, deliver

@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-__all__ = ["free_port", "served"]
+__all__ = ["free_port", "served", "serving"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START = 30.0
@@ -39,12 +39,18 @@ def served(toolkit: str, arguments: Sequence[str] = ()) -> Generator[str]:
     traceback of ours.
     """
     port = free_port()
-    url = f"http://127.0.0.1:{port}/"
     command = [sys.executable, "-m", f"reactive_auth.examples.{toolkit}", "--port", str(port)]
+    with serving([*command, *arguments], f"http://127.0.0.1:{port}/") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str], url: str) -> Generator[str]:
+    """Run a command until it answers at the URL, and interrupt it afterwards."""
     group = subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            [*command, *arguments],
+            command,
             cwd=_ROOT,
             env=_environment(),
             stdout=output,
@@ -65,7 +71,9 @@ def served(toolkit: str, arguments: Sequence[str] = ()) -> Generator[str]:
             try:
                 process.wait(_STOP)
             except subprocess.TimeoutExpired:
-                raise AssertionError(f"{toolkit} did not end when interrupted:\n{said()}") from None
+                raise AssertionError(
+                    f"{command[2]} did not end when interrupted:\n{said()}"
+                ) from None
             # What a toolkit logs of a browser that closed its socket is its own affair.
             assert not _OUR_FRAME.search(said()), said()
             assert process.returncode == 0 or sys.platform == "win32", said()
