@@ -101,8 +101,8 @@ class Window(_Look):
         self._trouble = ""
         self._timer: str | None = None
         # All there is about auth: two streams to this window, and calls that do not block.
-        deliver_tk(self, auth.state, self._show)
-        deliver_tk(self, auth.token, lambda token: self._count_down())
+        deliver_tk(auth.state, self._show, self)
+        deliver_tk(auth.token, lambda token: self._count_down(), self)
         refetch_on_focus(window, auth)
         self.sign_in.configure(command=self._sign_in)
         self.change.configure(command=self._change)

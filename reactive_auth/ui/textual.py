@@ -15,7 +15,7 @@
     Home(connect("https://app.example.com")).run()
 
 Any other stream, from whichever thread, in a widget's ``on_mount``:
-``deliver_textual(self, stream, self.show)``.
+``deliver_textual(stream, self.show, self)``.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ R = TypeVar("R", default=None)
 
 
 def deliver_textual(
-    widget: Widget,
     stream: Observable[T],
     view: Callable[[T], object],
+    widget: Widget,
     *,
     coalesce: bool = True,
     on_completed: Callable[[], object] | None = None,

@@ -1,6 +1,6 @@
 """Streams in a Tk program.
 
-    deliver_tk(label, auth.state, lambda state: label.configure(text=headline(state)))
+    deliver_tk(auth.state, lambda state: label.configure(text=headline(state)), label)
     call_tk(window, auth.client.sign_in_email.future(email=…, password=…), on_error=show_error)
     refetch_on_focus(window, auth)
 
@@ -42,9 +42,9 @@ _BUSY, _IDLE = 10, 50
 
 
 def deliver_tk(
-    widget: tkinter.Misc,
     stream: Observable[T],
     view: Callable[[T], object],
+    widget: tkinter.Misc,
     *,
     coalesce: bool = True,
     on_completed: Callable[[], object] | None = None,

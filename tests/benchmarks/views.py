@@ -213,7 +213,7 @@ def _cost_in_tk(table: Table) -> None:
     root.withdraw()
     seen = _Seen()
     every: Subject[int] = Subject()
-    view = deliver_tk(root, every, seen, coalesce=False)
+    view = deliver_tk(every, seen, root, coalesce=False)
 
     def ours() -> None:
         thread = threading.Thread(target=lambda: [every.on_next(n) for n in range(CHANGES)])

@@ -112,7 +112,7 @@ async def test_u6_the_view_is_called_on_the_apps_thread_whichever_thread_emits()
             call_next(*args)
 
         app.box.call_next = recorded  # type: ignore[method-assign]
-        deliver_textual(app.box, source, view)
+        deliver_textual(source, view, app.box)
         assert shown == [0], "at once"
         for number in (1, 2):
             thread = threading.Thread(target=source.set, args=(number,))
@@ -132,7 +132,7 @@ async def test_a_thousand_quick_changes_end_on_the_last_value(coalesce: bool) ->
     source, shown = signal(), list[int]()
     app = Plain()
     async with app.run_test() as pilot:
-        deliver_textual(app.box, source, shown.append, coalesce=coalesce)
+        deliver_textual(source, shown.append, app.box, coalesce=coalesce)
         thread = threading.Thread(target=lambda: [source.set(each) for each in range(1, 1001)])
         thread.start()
         await until(pilot, lambda: shown[-1] == 1000)
@@ -146,7 +146,7 @@ async def test_u8_l11_a_value_on_its_way_to_a_removed_widget_is_dropped() -> Non
     app = Plain()
     async with app.run_test() as pilot:
         box = app.box
-        deliver_textual(box, source, shown.append)
+        deliver_textual(source, shown.append, box)
         await app.query_one(Label).remove()  # a child's end is not the widget's
         source.set(1)
         await until(pilot, lambda: shown[-1] == 1)
@@ -167,10 +167,10 @@ async def test_l11_after_dispose_nothing_is_given() -> None:
     source, shown = signal(), list[int]()
     app = Plain()
     async with app.run_test() as pilot:
-        here = deliver_textual(app.box, source, shown.append)
+        here = deliver_textual(source, shown.append, app.box)
         source.set(1)
         here.dispose()
-        elsewhere = deliver_textual(app.box, source, shown.append)
+        elsewhere = deliver_textual(source, shown.append, app.box)
         thread = threading.Thread(target=elsewhere.dispose)
         thread.start()
         thread.join()
@@ -186,8 +186,8 @@ async def test_l3_many_subscriptions_leave_nothing_with_the_widget() -> None:
     async with app.run_test() as pilot:
         before = len(app.box.task._callbacks or ())  # type: ignore[attr-defined]
         for _ in range(100):
-            deliver_textual(app.box, source, print).dispose()
-        thread = threading.Thread(target=deliver_textual(app.box, source, print).dispose)
+            deliver_textual(source, print, app.box).dispose()
+        thread = threading.Thread(target=deliver_textual(source, print, app.box).dispose)
         thread.start()
         thread.join()
         await pilot.pause()
@@ -202,8 +202,8 @@ async def test_u8_a_screen_that_is_popped_ends_its_subscriptions() -> None:
     async with app.run_test() as pilot:
         screen: Screen[None] = Screen()
         await app.push_screen(screen)
-        deliver_textual(screen, source, shown.append)
-        deliver_textual(app.box, source, shown.append)
+        deliver_textual(source, shown.append, screen)
+        deliver_textual(source, shown.append, app.box)
         await app.pop_screen()
         source.set(1)
         await until(pilot, lambda: shown == [0, 0, 1])  # that below it goes on
@@ -221,7 +221,7 @@ async def test_u8_a_view_may_remove_its_widget_or_exit_the_app() -> None:
             if value == 1:
                 app.box.remove()
 
-        deliver_textual(app.box, source, view)
+        deliver_textual(source, view, app.box)
         source.set(1)
         await until(pilot, lambda: not source.observed)
 
@@ -230,8 +230,8 @@ async def test_u8_a_view_may_remove_its_widget_or_exit_the_app() -> None:
                 app.exit()
                 source.set(3)
 
-        deliver_textual(app.screen, source, leave)
-        deliver_textual(app.screen, source, shown.append)
+        deliver_textual(source, leave, app.screen)
+        deliver_textual(source, shown.append, app.screen)
         source.set(2)
         await until(pilot, lambda: app._exit)
     assert not source.observed
@@ -248,7 +248,7 @@ async def test_what_a_view_raises_reaches_textuals_handler_which_ends_the_app() 
 
     async def run() -> None:
         async with app.run_test() as pilot:
-            deliver_textual(app.box, source, view)
+            deliver_textual(source, view, app.box)
             source.set(1)
             await until(pilot, lambda: app._exception)
 
@@ -264,7 +264,7 @@ async def test_the_end_of_a_stream_is_told_after_its_last_value() -> None:
     async with app.run_test() as pilot:
         before = len(app.box.task._callbacks or ())  # type: ignore[attr-defined]
         deliver_textual(
-            app.box, source, shown.append, on_completed=lambda: shown.append("completed")
+            source, shown.append, app.box, on_completed=lambda: shown.append("completed")
         )
         threading.Thread(target=lambda: (source.on_next(1), source.on_completed())).start()
         await until(pilot, lambda: shown == [1, "completed"])
@@ -281,13 +281,13 @@ async def test_u6_another_thread_is_refused_and_so_is_what_can_never_work() -> N
     async with app.run_test():
         for call in (deliver_textual, lambda *args: asyncio.run(as_coroutine(*args))):
             with pytest.raises(WrongThread):
-                await asyncio.to_thread(call, app.box, source, print)
+                await asyncio.to_thread(call, source, print, app.box)
         bad: list[tuple[Any, Any, Any]] = [
-            (app, source, print),
-            (Label(), source, print),
-            (app.box, None, print),
-            (app.box, source, None),
-            (app.box, source, coroutine),
+            (source, print, app),
+            (source, print, Label()),
+            (None, print, app.box),
+            (source, None, app.box),
+            (source, coroutine, app.box),
         ]
         before = len(app.box.task._callbacks or ())  # type: ignore[attr-defined]
         for arguments in bad:
@@ -309,7 +309,7 @@ async def test_the_streams_of_a_blocking_auth_are_shown_and_its_end_harms_nothin
     app = Plain()
     async with app.run_test() as pilot:
         with connect_blocking(server.url) as auth:
-            deliver_textual(app.box, auth.state, lambda state: shown.append(state.status))
+            deliver_textual(auth.state, lambda state: shown.append(state.status), app.box)
             future = auth.client.sign_in_email.future(email=EMAIL, password=PASSWORD)
             await asyncio.wrap_future(future)
             await until(pilot, lambda: shown[-1] == "signed_in")
@@ -471,7 +471,7 @@ def test_l1_the_process_ends_with_the_app(server: ExampleServer) -> None:
 
         class Who(Label):
             def on_mount(self):
-                deliver_textual(self, self.app.auth.state, lambda state: self.update(state.status))
+                deliver_textual(self.app.auth.state, lambda state: self.update(state.status), self)
 
         class Tiny(AuthApp):
             def compose(self):

@@ -103,7 +103,7 @@ def test_u6_the_view_is_called_on_tks_thread_whichever_thread_emits(root: Root) 
         threads.add(threading.get_ident())
         shown.append(value)
 
-    deliver_tk(root, source, view)
+    deliver_tk(source, view, root)
     assert shown == [0], "at once"
     for number in range(1, 4):
         thread = threading.Thread(target=source.set, args=(number,))
@@ -116,7 +116,7 @@ def test_u6_the_view_is_called_on_tks_thread_whichever_thread_emits(root: Root) 
 @pytest.mark.parametrize("coalesce", [True, False])
 def test_a_thousand_quick_changes_end_on_the_last_value(root: Root, coalesce: bool) -> None:
     source, shown = signal(), list[int]()
-    deliver_tk(root, source, shown.append, coalesce=coalesce)
+    deliver_tk(source, shown.append, root, coalesce=coalesce)
 
     def storm() -> None:
         for number in range(1, 1001):
@@ -133,7 +133,7 @@ def test_u8_l11_a_value_on_its_way_to_a_destroyed_widget_is_dropped(root: Root) 
     source, shown = signal(), list[int]()
     frame = tkinter.Frame(root)
     label = tkinter.Label(frame)
-    deliver_tk(frame, source, shown.append)
+    deliver_tk(source, shown.append, frame)
     source.set(1)
     label.destroy()  # a child's end is not the widget's
     until(root, lambda: shown[-1] == 1)
@@ -151,8 +151,8 @@ def test_u8_l11_a_value_on_its_way_to_a_destroyed_widget_is_dropped(root: Root) 
 def test_u8_a_view_may_destroy_its_widget_at_the_first_value_and_at_a_later_one(root: Root) -> None:
     source = signal()
     first, later = tkinter.Frame(root), tkinter.Frame(root)
-    deliver_tk(first, source, lambda value: first.destroy())
-    deliver_tk(later, source, lambda value: later.destroy() if value else None)
+    deliver_tk(source, lambda value: first.destroy(), first)
+    deliver_tk(source, lambda value: later.destroy() if value else None, later)
     assert len(source._observers) == 1
     source.set(1)
     until(root, lambda: not source.observed)
@@ -162,29 +162,29 @@ def test_u8_a_view_may_destroy_its_widget_at_the_first_value_and_at_a_later_one(
 def test_u8_a_destroyed_widget_is_refused(root: Root) -> None:
     source, frame = signal(), tkinter.Frame(root)
     for widget in (frame, root):
-        deliver_tk(widget, source, lambda value: None)
+        deliver_tk(source, lambda value: None, widget)
         widget.destroy()
         with pytest.raises(tkinter.TclError):
-            deliver_tk(widget, source, lambda value: None)
+            deliver_tk(source, lambda value: None, widget)
     assert not source.observed
 
 
 def test_l2_with_the_last_subscription_the_timer_ends(root: Root) -> None:
     source, before = signal(), timers(root)
-    life = deliver_tk(root, source, print)
-    another = deliver_tk(tkinter.Frame(root), source, print)
+    life = deliver_tk(source, print, root)
+    another = deliver_tk(source, print, tkinter.Frame(root))
     assert len(timers(root)) == len(before) + 1, "one for each root"
     another.dispose()
     life.dispose()
     until(root, lambda: timers(root) == before)
-    deliver_tk(root, source, lambda value: None).dispose()
+    deliver_tk(source, lambda value: None, root).dispose()
     source.complete()
 
 
 def test_l3_many_subscriptions_leave_nothing_on_the_widget(root: Root) -> None:
     source = signal()
     for _ in range(200):
-        deliver_tk(root, source, lambda value: None).dispose()
+        deliver_tk(source, lambda value: None, root).dispose()
     assert not root._reactive_auth_lives  # type: ignore[attr-defined]
     assert root.bind("<Destroy>").count("destroyed") <= 2
     assert not source.observed
@@ -198,7 +198,7 @@ def test_what_a_view_raises_reaches_tks_handler_and_later_values_come(root: Root
             raise ValueError("a view's own mistake")
         shown.append(value)
 
-    deliver_tk(root, source, view)
+    deliver_tk(source, view, root)
     source.set(1)
     until(root, lambda: root.handled)
     source.set(2)
@@ -232,7 +232,7 @@ def test_u7_what_the_view_holds_is_finalised_on_tks_thread(
     if how == "done":
         kept = [call_tk(frame, future, canary), future]
     else:
-        kept = [deliver_tk(frame, source, canary), source]
+        kept = [deliver_tk(source, canary, frame), source]
     life = kept[0]
     del canary
 
@@ -259,7 +259,7 @@ def test_u7_what_the_view_holds_is_finalised_on_tks_thread(
 def test_u7_a_destroyed_window_waits_for_no_garbage_collection() -> None:
     # That may run on any thread, and Tcl aborts the process when it is finalised on another one.
     source, window = signal(), Root()
-    deliver_tk(window, source, lambda value: None)
+    deliver_tk(source, lambda value: None, window)
     call_tk(window, Future[int]())
     tkinter.Frame(window)
     gone = weakref.ref(window)
@@ -274,9 +274,9 @@ def test_u7_a_destroyed_window_waits_for_no_garbage_collection() -> None:
 
 def test_the_end_of_a_stream_ends_the_subscription_after_its_last_value(root: Root) -> None:
     source, shown, before = Subject[int](), list[object](), timers(root)
-    deliver_tk(root, source, shown.append)
-    deliver_tk(root, source, print, on_completed=lambda: shown.append("completed")).dispose()
-    deliver_tk(root, source, lambda value: None, on_completed=lambda: shown.append("completed"))
+    deliver_tk(source, shown.append, root)
+    deliver_tk(source, print, root, on_completed=lambda: shown.append("completed")).dispose()
+    deliver_tk(source, lambda value: None, root, on_completed=lambda: shown.append("completed"))
     threading.Thread(target=lambda: (source.on_next(1), source.on_completed())).start()
     until(root, lambda: timers(root) == before)
     assert shown == [1, "completed"]
@@ -342,9 +342,9 @@ def test_while_a_view_shows_a_dialog_the_other_views_follow(root: Root) -> None:
         if value == 1:
             root.wait_variable(answered)  # as every modal dialog does: a loop within the loop
 
-    deliver_tk(root, source, ask)
-    deliver_tk(root, source, shown.append)
-    deliver_tk(root, source, lambda value: answered.set(True) if value == 2 else None)
+    deliver_tk(source, ask, root)
+    deliver_tk(source, shown.append, root)
+    deliver_tk(source, lambda value: answered.set(True) if value == 2 else None, root)
     root.after(100, source.set, 2)
     source.set(1)
     until(root, lambda: shown == [0, 1, 2] and answered.get())
@@ -362,7 +362,7 @@ def test_k6_a_button_may_sign_out_and_the_window_close_while_a_value_is_shown(
         if state.status == "signed_out":
             root.destroy()  # from within
 
-    deliver_tk(root, auth.state, view)
+    deliver_tk(auth.state, view, root)
     button = tkinter.Button(root, command=lambda: auth.client.sign_out())  # re-entrant, blocking
     button.invoke()
     end = time.monotonic() + 10
@@ -376,7 +376,7 @@ def test_closing_the_provider_while_values_are_on_their_way_harms_nothing(root: 
     server = EmbeddedServer()
     with server.serve() as url, connect_blocking(url) as auth:
         shown: list[str] = []
-        deliver_tk(root, auth.state, lambda state: shown.append(state.status))
+        deliver_tk(auth.state, lambda state: shown.append(state.status), root)
         auth.client.sign_up_email(email="x@example.com", password=PASSWORD, name="X")
         before = threading.active_count()
         auth.close()
@@ -388,12 +388,12 @@ def test_closing_the_provider_while_values_are_on_their_way_harms_nothing(root: 
 
 def test_u7_another_thread_is_refused_and_so_is_what_is_no_widget(root: Root) -> None:
     source = signal()
-    deliver_tk(root, source, lambda value: None)
+    deliver_tk(source, lambda value: None, root)
     caught: list[Exception] = []
 
     def elsewhere() -> None:
         try:
-            deliver_tk(root, source, print)
+            deliver_tk(source, print, root)
         except Exception as error:
             caught.append(error)
 
@@ -402,9 +402,9 @@ def test_u7_another_thread_is_refused_and_so_is_what_is_no_widget(root: Root) ->
     thread.join()
     assert [type(error) for error in caught] == [WrongThread]
     bad: list[Callable[[], object]] = [
-        lambda: deliver_tk("window", source, print),  # type: ignore[arg-type]
-        lambda: deliver_tk(root, None, print),  # type: ignore[arg-type]
-        lambda: deliver_tk(root, source, None),  # type: ignore[arg-type]
+        lambda: deliver_tk(source, print, "window"),  # type: ignore[arg-type]
+        lambda: deliver_tk(None, print, root),  # type: ignore[arg-type]
+        lambda: deliver_tk(source, None, root),  # type: ignore[arg-type]
         lambda: call_tk(root, "future"),  # type: ignore[arg-type]
     ]
     for call in bad:
@@ -438,7 +438,7 @@ def test_the_app_shows_errors_rotation_outage_and_sign_out(
 ) -> None:
     window = Window(root, auth, server)
     headlines: list[str] = []
-    deliver_tk(root, auth.state, lambda _: headlines.append(window.headline.cget("text")))
+    deliver_tk(auth.state, lambda _: headlines.append(window.headline.cget("text")), root)
 
     def message() -> str:
         return str(window.message.cget("text"))
