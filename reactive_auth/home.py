@@ -4,21 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import anyio
 
 from .errors import AuthClosed, AuthError, AuthTimeout, ConfigurationError
+from .secrecy import masked
 
-__all__ = ["HomeLoop"]
+__all__ = ["HomeLoop", "Scope"]
 
 T = TypeVar("T")
 
 #: How long closing waits for cancelled work (seconds).
 _PATIENCE = 5.0
+
+
+class Scope:
+    """An :class:`anyio.CancelScope` that can also be made where no task runs: in the callback of
+    a timer or a future.
+
+    anyio first asks which library is running. Where sniffio is installed (trio and anthropic
+    bring it, and so does anyio before 4.12), it answers for a task only, and anyio raises.
+    """
+
+    def __init__(self) -> None:
+        self.cancel_called = False
+        #: In seconds of :func:`anyio.current_time`; set it before entering.
+        self.deadline = math.inf
+        self._scope: anyio.CancelScope | None = None
+
+    def cancel(self) -> None:
+        """Cancel what is inside, or will be."""
+        self.cancel_called = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def __enter__(self) -> Self:
+        self._scope = anyio.CancelScope(deadline=self.deadline)
+        self._scope.__enter__()
+        if self.cancel_called:
+            self._scope.cancel()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        assert self._scope is not None
+        return bool(self._scope.__exit__(kind, error, traceback))
 
 
 class HomeLoop:
@@ -28,7 +68,7 @@ class HomeLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._work: set[asyncio.Task[Any]] = set()
-        self._scopes: weakref.WeakSet[anyio.CancelScope] = weakref.WeakSet()
+        self._scopes: weakref.WeakSet[Scope] = weakref.WeakSet()
 
     @property
     def bound(self) -> bool:
@@ -70,7 +110,7 @@ class HomeLoop:
         """
         if asyncio.get_running_loop() is self._loop:
             return await call()
-        coroutine = call()
+        coroutine = masked(call)
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         except RuntimeError:
@@ -78,7 +118,7 @@ class HomeLoop:
             raise AuthClosed("the event loop this provider was started on has ended") from None
         try:
             async with asyncio.timeout(patience):
-                return await asyncio.wrap_future(future)
+                return (await asyncio.wrap_future(future)).value
         except AuthError:
             raise
         except TimeoutError:
@@ -86,7 +126,7 @@ class HomeLoop:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something in the background until it ends or :meth:`finish`."""
-        scope = anyio.CancelScope()
+        scope = Scope()
 
         async def scoped() -> None:
             with scope:
