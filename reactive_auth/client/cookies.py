@@ -61,6 +61,11 @@ class Jar:
         before = self.session_value
         kept_cache = {c.value for c in self._cookies.jar if _is_cache(c)}
         self._cookies.extract_cookies(response)
+        for cookie in self._cookies.jar:
+            if self._is_session(cookie):
+                # When it ends is the server's to say. This machine's clock may be wrong or jump,
+                # and without the cookie the answer would be, truthfully, "no session" (HAZARDS C3).
+                cookie.expires = None
         moved = self.session_value != before
         if moved:
             # A cached session that was not renewed along is the old session's, and a server

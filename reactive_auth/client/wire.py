@@ -18,9 +18,11 @@ from reactivex import operators as ops
 from ..clock import Clock
 from ..delivery import LoopDelivery
 from ..errors import AuthClosed, AuthError, AuthTimeout, AuthUnavailable, ConfigurationError
+from ..secrecy import discreet, without_frames
 from ..signal import Signal
 from .address import Address
 from .cookies import Jar
+from .handshake import HandshakeGuard
 from .redact import redact_transport_logs
 from .tls import shared_tls
 
@@ -110,6 +112,7 @@ class Wire:
         """Every step of every request from now on."""
         return self._event.pipe(ops.skip(1), ops.flat_map(_present))
 
+    @discreet
     async def send(
         self,
         method: str,
@@ -140,7 +143,10 @@ class Wire:
                 params=query,
                 headers=headers,
                 json=body,
-                extensions={"timeout": httpx.Timeout(self._timeout).as_dict()},
+                extensions={
+                    "timeout": httpx.Timeout(self._timeout).as_dict(),
+                    "trace": HandshakeGuard(),
+                },
             )
         except (TypeError, ValueError):
             raise ConfigurationError("the request is not JSON", request=label) from None
@@ -152,7 +158,7 @@ class Wire:
             answer = await self._guarded(label, request)
         except AuthError as error:
             at = self._clock.monotonic()
-            self._tell(WireEvent(number, "failed", method, path, at, error=error))
+            self._tell(WireEvent(number, "failed", method, path, at, error=without_frames(error)))
             raise
         except asyncio.CancelledError:
             at = self._clock.monotonic()
@@ -191,8 +197,16 @@ class Wire:
                     return Answer(label, response, await _read(label, response))
                 finally:
                     await response.aclose()
+                    # httpx's own refers to the response: a cycle that would keep the request,
+                    # its cookies and its body, until the garbage collector runs.
+                    response.stream = httpx.ByteStream(b"")
             except httpx.TimeoutException:
                 raise AuthTimeout("the server did not answer in time", request=label) from None
+            except httpx.ProtocolError:
+                # Its text quotes what was received: a malformed Set-Cookie line, say.
+                raise AuthUnavailable(
+                    "no answer: it was cut short or is no HTTP", request=label
+                ) from None
             except httpx.HTTPError as error:
                 reason = str(error) or type(error).__name__
                 raise AuthUnavailable(f"no answer: {reason}", request=label) from None

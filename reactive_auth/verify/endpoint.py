@@ -10,6 +10,7 @@ import httpx
 
 from ..client.address import is_loopback
 from ..client.answers import retry_after
+from ..client.handshake import HandshakeGuard
 from ..client.tls import shared_tls
 from ..errors import AuthTimeout, AuthUnavailable, ConfigurationError
 
@@ -80,6 +81,11 @@ class JwksEndpoint:
                 return await self._get()
             except httpx.TimeoutException:
                 pass
+            except httpx.ProtocolError:
+                # Its text quotes what was received.
+                raise AuthUnavailable(
+                    "no answer: it was cut short or is no HTTP", request=self.label
+                ) from None
             except httpx.HTTPError as error:
                 reason = str(error) or type(error).__name__
                 raise AuthUnavailable(f"no answer: {reason}", request=self.label) from None
@@ -100,6 +106,7 @@ class JwksEndpoint:
                 headers={"accept": "application/jwk-set+json, application/json"},
                 follow_redirects=False,
                 timeout=self._timeout,
+                extensions={"trace": HandshakeGuard()},
             ) as response,
         ):
             if response.status_code != 200:

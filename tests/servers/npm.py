@@ -194,6 +194,7 @@ class NodeServer:
         self._stderr: IO[str] | None = None
         self._control: httpx.Client | None = None
         self._port = 0
+        self._arguments: tuple[str, ...] = ()
 
     # life
 
@@ -205,7 +206,13 @@ class NodeServer:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=4)
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [_tool("node"), "server.mjs", self.version, json.dumps(asdict(self.options))],
+            [
+                _tool("node"),
+                "server.mjs",
+                self.version,
+                json.dumps(asdict(self.options)),
+                *self._arguments,
+            ],
             cwd=HERE,
             env=_environment(),
             stdin=subprocess.PIPE,
@@ -265,6 +272,25 @@ class NodeServer:
             process.stdout.close()
         if stderr is not None:
             stderr.close()
+
+    @contextlib.contextmanager
+    def restarting(self, *, keep_sessions: bool) -> Generator[None, None, None]:
+        """Down while the context lasts, then a new process on the same port with what the store
+        held: all of it, or all but the sessions."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "tables")
+            without = [] if keep_sessions else ["session"]
+            self._call("POST", "save", {"file": file, "without": without})
+            port = self._port
+            self.stop()
+            try:
+                yield
+            finally:
+                self._arguments = (str(port), file)
+                try:
+                    self.start()
+                finally:
+                    self._arguments = ()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -361,6 +387,10 @@ class NodeServer:
         """Let held requests go on; how many there were."""
         return int(self._call("POST", "release", {"path": path} if path else {})["released"])
 
+    def unscript(self) -> None:
+        """Forget scripts, and release what is held."""
+        self._call("POST", "unscript")
+
     def reset(self) -> None:
         """Forget scripts and requests, release what is held, set the clock right."""
         self._call("POST", "reset")
@@ -417,6 +447,14 @@ class NodeServer:
             timeout=timeout,
         )
         return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+
+    async def emptied_async(self, *, timeout: float = 10.0) -> None:
+        """Wait until the clients have closed all their connections; TimeoutError if they do not."""
+        asked = {"timeout_ms": round(timeout * 1000)}
+        call = functools.partial(self._call, "POST", "emptied", asked)
+        answer = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+        if answer["open"]:
+            raise TimeoutError(f"{answer['open']} connections are open")
 
     def sessions(self) -> list[dict[str, Any]]:
         """The session rows of the server's store."""

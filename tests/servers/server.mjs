@@ -1,9 +1,12 @@
-// A real Better Auth server for the tests: node server.mjs <v16|v17> [options as JSON].
+// A real Better Auth server for the tests:
+// node server.mjs <v16|v17> [options as JSON] [port] [file with the tables to start with].
 // Prints {"port":N} when it listens. Ends when stdin closes, so that a killed test run leaves
 // no server behind. Everything under /__test/ is the tests' control surface; see npm.py.
+import { readFileSync, writeFileSync } from "node:fs";
 import http from "node:http";
+import v8 from "node:v8";
 
-const [version, optionsJson = "{}"] = process.argv.slice(2);
+const [version, optionsJson = "{}", port = "0", tablesFile] = process.argv.slice(2);
 const test = JSON.parse(optionsJson);
 const BASE = "/api/auth";
 
@@ -36,6 +39,7 @@ let requests = []; // every request that is not under /__test/, in order of arri
 let scripts = [];
 let waiters = [];
 let nextId = 1;
+const sockets = new Set(); // those on which anything but a control request came
 
 const pathOf = (path) => (path === "*" || path.startsWith(BASE) ? path : BASE + path);
 
@@ -111,6 +115,13 @@ async function serve(req, res, url, app) {
     aborted: false,
   };
   requests.push(entry);
+  if (!sockets.has(req.socket)) {
+    sockets.add(req.socket);
+    req.socket.once("close", () => {
+      sockets.delete(req.socket);
+      changed();
+    });
+  }
   res.on("close", () => {
     entry.held = false;
     entry.done = res.writableFinished;
@@ -190,6 +201,19 @@ const CONTROL = {
     return { released: held.length };
   },
 
+  "POST unscript": () => {
+    scripts = [];
+    for (const entry of requests) entry.release?.();
+    return { ok: true };
+  },
+
+  // Writes the tables to a file, for another process to start with; but not those in `without`.
+  "POST save": (body, { tables }) => {
+    const kept = Object.entries(tables).filter(([name]) => !body.without.includes(name));
+    writeFileSync(body.file, v8.serialize(Object.fromEntries(kept)));
+    return { ok: true };
+  },
+
   "POST reset": () => {
     scripts = [];
     for (const entry of requests) entry.release?.();
@@ -223,6 +247,25 @@ const CONTROL = {
         waiters = waiters.filter((waiter) => waiter !== check);
         finish(false);
       }, body.timeout_ms ?? 10_000);
+      if (!check()) waiters.push(check);
+    }),
+
+  // Answers when the clients have closed all their connections.
+  "POST emptied": (body, _app, res) =>
+    new Promise((resolve) => {
+      const finish = () => {
+        clearTimeout(timer);
+        resolve({ open: sockets.size });
+      };
+      const check = () => {
+        if (res.destroyed || sockets.size > 0) return res.destroyed;
+        finish();
+        return true;
+      };
+      const timer = setTimeout(() => {
+        waiters = waiters.filter((waiter) => waiter !== check);
+        finish();
+      }, body.timeout_ms);
       if (!check()) waiters.push(check);
     }),
 
@@ -284,9 +327,10 @@ const server = http.createServer((req, res) => {
 server.keepAliveTimeout = 0;
 server.requestTimeout = 0;
 server.headersTimeout = 0;
-server.listen(0, "127.0.0.1", async () => {
+server.listen(Number(port), "127.0.0.1", async () => {
   const { port } = server.address();
   app = build(test, `http://127.0.0.1:${port}`);
+  if (tablesFile) Object.assign(app.tables, v8.deserialize(readFileSync(tablesFile)));
   await app.auth.$context; // options that cannot work end the process here
   process.stdout.write(`${JSON.stringify({ port })}\n`);
 });
