@@ -3,6 +3,7 @@
 from .blocking import BlockingAuth, connect_blocking
 from .boundary import auth_boundary, is_auth_error
 from .client import BetterAuthClient, WireEvent
+from .client.redact import RedactSecrets, redact_logs
 from .clock import Clock
 from .connect import connect
 from .derive import Derived, claim, is_authenticated, select, user
@@ -47,6 +48,7 @@ __all__ = [
     "Derived",
     "InvalidToken",
     "NotAuthenticated",
+    "RedactSecrets",
     "Session",
     "SessionState",
     "SessionStatus",
@@ -62,6 +64,7 @@ __all__ = [
     "connect_blocking",
     "is_auth_error",
     "is_authenticated",
+    "redact_logs",
     "select",
     "token_source",
     "user",

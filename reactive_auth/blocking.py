@@ -25,6 +25,7 @@ from .errors import AuthClosed
 from .models import AccessToken, AuthState, SessionState
 from .portal import BlockingCall, PrivateLoop, run_on_loop
 from .provider import AuthProvider
+from .secrecy import discreet_call
 from .signal import Signal
 
 __all__ = ["BlockingAuth", "BlockingClient", "connect_blocking"]
@@ -33,6 +34,7 @@ _CLOSE_PATIENCE = 10.0
 _EXIT_PATIENCE = 0.5
 
 
+@discreet_call
 def connect_blocking(url: str, **options: Unpack[ConnectOptions]) -> BlockingAuth:
     """As :func:`connect`, for programs without an event loop. Use with ``with``, or ``close()``.
 
@@ -143,6 +145,7 @@ class FetchCall:
         self._fetch = BlockingCall(loop, provider.fetch_access_token)
         self.__doc__ = provider.fetch_access_token.__doc__
 
+    @discreet_call
     def __call__(self, *, force_refresh: bool = False, rejected: str | None = None) -> str | None:
         """Call and wait for the outcome."""
         if not force_refresh and rejected is None and self._loop.is_ours():
@@ -151,6 +154,7 @@ class FetchCall:
                 return cached
         return self._fetch(force_refresh=force_refresh, rejected=rejected)
 
+    @discreet_call
     def future(
         self, *, force_refresh: bool = False, rejected: str | None = None
     ) -> Future[str | None]:

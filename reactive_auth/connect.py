@@ -7,6 +7,7 @@ from typing import Any, Unpack, cast
 from .client import BetterAuthClient, ClientOptions
 from .errors import ConfigurationError
 from .provider import AuthProvider, ProviderOptions
+from .secrecy import discreet_call
 
 __all__ = ["ConnectOptions", "connect", "split_options"]
 
@@ -17,6 +18,7 @@ class ConnectOptions(ClientOptions, ProviderOptions, total=False):
     initial_token: str
 
 
+@discreet_call
 def connect(url: str, **options: Unpack[ConnectOptions]) -> AuthProvider[BetterAuthClient]:
     """An AuthProvider over a BetterAuthClient that closes with it. Use with ``async with``, or
     close it with ``aclose()``.

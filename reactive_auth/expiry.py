@@ -51,8 +51,9 @@ class ExpiryWatch:
             self._home.spawn(self._check(standing.key))
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, and keep nobody."""
         self._stopped = True
+        self._recheck, self._expired = _nothing, _nobody
         if self._timer is not None:
             self._timer.cancel()
 
@@ -73,3 +74,11 @@ class ExpiryWatch:
         if session is None or session.expires_at is None:
             return None
         return session.expires_at.timestamp() - self._clock.wall()
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _nobody(key: Hashable) -> None:
+    pass

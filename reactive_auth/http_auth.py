@@ -16,6 +16,7 @@ import httpx
 from .blocking import BlockingAuth
 from .errors import AuthUnavailable, ConfigurationError, NotAuthenticated
 from .provider import AuthProvider
+from .secrecy import Masked, discreet_call
 
 __all__ = ["BearerAuth", "TokenSource", "bearer_auth", "token_source"]
 
@@ -42,13 +43,13 @@ class BearerAuth(httpx.Auth):
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         fetch = _fetching(self._auth)
         self._check(request)
-        token = await fetch()
+        token = Masked(await fetch())
         owner = self._owner()
         self._attach(request, token)
         response = yield request
-        if token is not None and self._worth_a_retry(request, response, token):
-            renewed = await fetch(rejected=token)
-            if renewed is None or self._owner() == owner:
+        if self._worth_a_retry(request, response, token):
+            renewed = Masked(await fetch(rejected=token.value))
+            if renewed.value is None or self._owner() == owner:
                 self._attach(request, renewed)
                 yield request
 
@@ -59,13 +60,13 @@ class BearerAuth(httpx.Auth):
         if not isinstance(auth, BlockingAuth):
             raise ConfigurationError("a client that blocks needs connect_blocking()")
         self._check(request)
-        token = auth.fetch_access_token()
+        token = Masked(auth.fetch_access_token())
         owner = self._owner()
         self._attach(request, token)
         response = yield request
-        if token is not None and self._worth_a_retry(request, response, token):
-            renewed = auth.fetch_access_token(rejected=token)
-            if renewed is None or self._owner() == owner:
+        if self._worth_a_retry(request, response, token):
+            renewed = Masked(auth.fetch_access_token(rejected=token.value))
+            if renewed.value is None or self._owner() == owner:
                 self._attach(request, renewed)
                 yield request
 
@@ -78,10 +79,10 @@ class BearerAuth(httpx.Auth):
         """
         self._check(request)
         if isinstance(self._auth, BlockingAuth):
-            token = self._auth.fetch_access_token()
+            token = Masked(self._auth.fetch_access_token())
         else:
-            token = self._auth.cached_access_token()
-            if token is None and self._auth.state.value.status in ("unknown", "signed_in"):
+            token = Masked(self._auth.cached_access_token())
+            if token.value is None and self._auth.state.value.status in ("unknown", "signed_in"):
                 raise AuthUnavailable("no token is cached: subscribe to auth.token")
         self._attach(request, token)
         return request
@@ -93,9 +94,9 @@ class BearerAuth(httpx.Auth):
                 "name it in bearer_auth(origins=...)"
             )
 
-    def _attach(self, request: httpx.Request, token: str | None) -> None:
-        if token is not None:
-            request.headers["authorization"] = f"Bearer {token}"
+    def _attach(self, request: httpx.Request, token: Masked[str | None]) -> None:
+        if token.value is not None:
+            request.headers["authorization"] = f"Bearer {token.value}"
             return
         request.headers.pop("authorization", None)
         if self._signed_out == "raise":
@@ -106,18 +107,21 @@ class BearerAuth(httpx.Auth):
         session = self._auth.session.value.session
         return None if session is None else session.user_id or session.id
 
-    def _worth_a_retry(self, request: httpx.Request, response: httpx.Response, token: str) -> bool:
-        if response.status_code != 401 or not _can_be_replayed(request):
+    def _worth_a_retry(
+        self, request: httpx.Request, response: httpx.Response, token: Masked[str | None]
+    ) -> bool:
+        if token.value is None or response.status_code != 401 or not _can_be_replayed(request):
             return False
         # After a redirect the 401 may be another origin's, and to a request without our token.
         sent = response.request
-        mine = sent.headers.get("authorization") == f"Bearer {token}"
+        mine = sent.headers.get("authorization") == f"Bearer {token.value}"
         return mine and origin_of(sent.url) in self._origins
 
     def __repr__(self) -> str:
         return f"<BearerAuth for {', '.join(sorted(self._origins))}>"
 
 
+@discreet_call
 def bearer_auth(
     auth: AuthProvider[Any] | BlockingAuth,
     *,
@@ -206,6 +210,7 @@ def _fetching(auth: AuthProvider[Any] | BlockingAuth) -> Callable[..., Awaitable
         return auth.fetch_access_token
     future = auth.fetch_access_token.future
 
+    @discreet_call
     def fetch(*, force_refresh: bool = False, rejected: str | None = None) -> Awaitable[str | None]:
         return asyncio.wrap_future(future(force_refresh=force_refresh, rejected=rejected))
 

@@ -57,8 +57,8 @@ def read_claims(value: str) -> Mapping[str, object] | None:
         jwt.get_unverified_header(value)
     except jwt.PyJWTError:
         return None
-    except Exception as error:  # a header that is JSON but no object
-        raise InvalidToken("the token's header is malformed") from error
+    except Exception:  # a header that is JSON but no object
+        raise InvalidToken("the token's header is malformed") from None
     try:
         # Without signature verification PyJWT checks no registered claim either, so iat, aud
         # and sub of whatever type do not fail here (HAZARDS C7).

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 import anyio
 
 from .errors import AuthClosed, AuthTimeout, WrongThread
+from .secrecy import discreet_call
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -122,11 +123,13 @@ class BlockingCall(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", "call")
 
+    @discreet_call
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call and wait for the outcome."""
         self._loop.check_may_wait()
         return self._loop.wait(self.future(*args, **kwargs))
 
+    @discreet_call
     def future(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Call without waiting. Cancelling the future cancels the call."""
         return self._loop.submit(self._function, *args, **kwargs)

@@ -34,6 +34,7 @@ from .lease import Lease, lease_seed, lease_token
 from .models import AccessToken, AuthState, Session, SessionState
 from .policy import Backoff, Policy
 from .protocol import AuthClient, Rechecks, Settles
+from .secrecy import Masked, discreet, discreet_call
 from .signal import Signal
 from .standing import UNHEARD, Ended, Identity, Standing, advance
 from .tokens import NO_TOKENS, SessionTokens, TokensView
@@ -82,6 +83,7 @@ class AuthProvider(Generic[C]):
     awaited. Raises ConfigurationError for arguments that can never work.
     """
 
+    @discreet_call
     def __init__(
         self,
         client: C,
@@ -328,19 +330,24 @@ class AuthProvider(Generic[C]):
             and self._wall() < ready.evict_wall
         ):
             return ready.value
-        if rejected is not None and not isinstance(rejected, str):
+        refused = Masked(rejected)
+        del rejected
+        if refused.value is not None and not isinstance(refused.value, str):
             raise ConfigurationError("rejected must be the refused token, a string")
-        self._start()
-        return await self._home.run(
-            lambda: self._fetch(force_refresh, rejected),
-            self.policy.timeout + 1,
-        )
+        return await self._ask(force_refresh, refused)
 
     def cached_access_token(self) -> str | None:
         """What :meth:`fetch_access_token` would answer at once; None where it would have to
         wait or ask. May be called on any thread."""
         ready = self._ready
         return ready.value if ready is not None and ready.usable(self.clock) else None
+
+    @discreet
+    async def _ask(self, force: bool, refused: Masked[str | None]) -> str | None:
+        self._start()
+        return await self._home.run(
+            lambda: self._fetch(force, refused.value), self.policy.timeout + 1
+        )
 
     async def _fetch(
         self, force: bool = False, rejected: str | None = None, *, retrying: bool = True
@@ -361,7 +368,10 @@ class AuthProvider(Generic[C]):
         if self._closed:
             raise _closed()
         if self._standing.held:
-            return WAIT
+            error = self._state.value.error
+            if error is None or self._monotonic() < deadline:
+                return WAIT
+            raise AuthUnavailable(f"no session for now: {error}") from error
         tokens = self._tokens
         if tokens is None:
             return None

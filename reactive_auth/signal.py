@@ -175,6 +175,7 @@ class Signal(Observable[T]):
         self._completed = True
         observers, self._observers = self._observers, ()
         self._links = ()
+        self._on_demand = None  # nor does it keep its owner
         for subscription in observers:
             self._end(subscription)
 

@@ -23,9 +23,10 @@ from .errors import (
     NotAuthenticated,
     TokenMismatch,
 )
-from .home import HomeLoop
+from .home import HomeLoop, Scope
 from .lease import Lease
 from .policy import Policy
+from .secrecy import Masked, without_frames
 
 __all__ = ["NO_TOKENS", "SessionTokens", "TokensHost", "TokensView"]
 
@@ -109,8 +110,8 @@ class SessionTokens:
         self._disposed = False
         self._lease = seed
         self._error: AuthError | None = None
-        self._task: asyncio.Task[object] | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._task: asyncio.Task[Masked[object]] | None = None
+        self._scope: Scope | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._failures = 0
@@ -187,9 +188,9 @@ class SessionTokens:
     # -- the fetch ---------------------------------------------------------------------------
 
     def _start(self) -> None:
-        # CancelScope.cancel() and not task.cancel(): the latter leaves places of httpx's pool
+        # Scope.cancel() and not task.cancel(): the latter leaves places of httpx's pool
         # taken for ever (HAZARDS K16).
-        self._scope = scope = anyio.CancelScope()
+        self._scope = scope = Scope()
         self._task = task = self._host.home.loop.create_task(
             self._attempt(scope), name="reactive_auth token fetch"
         )
@@ -201,15 +202,15 @@ class SessionTokens:
             self._scope.cancel()
         self._task = self._scope = None
 
-    async def _attempt(self, scope: anyio.CancelScope) -> object:
+    async def _attempt(self, scope: Scope) -> Masked[object]:
         if scope.cancel_called:
-            return None
+            return Masked(None)
         scope.deadline = anyio.current_time() + self._host.policy.fetch_timeout
         with scope:
-            return await self._host.mint(self.key)
+            return Masked(await self._host.mint(self.key))
         raise AuthTimeout(f"no answer within {self._host.policy.fetch_timeout:g} seconds")
 
-    def _finished(self, task: asyncio.Task[object]) -> None:
+    def _finished(self, task: asyncio.Task[Masked[object]]) -> None:
         failure: BaseException | None = None
         if task.cancelled():
             failure = AuthUnavailable("the token fetch was cancelled")
@@ -218,11 +219,11 @@ class SessionTokens:
         if task is not self._task:  # superseded, held or disposed: it touches nothing
             return
         self._task = self._scope = None
-        if failure is None and task.result() is not None:
+        if failure is None and task.result().value is not None:
             try:
-                self._succeed(self._host.accept(self.key, task.result()))
+                self._succeed(self._host.accept(self.key, task.result().value))
             except InvalidToken as error:
-                self._fail(error)
+                self._fail(without_frames(error))
                 if isinstance(error, TokenMismatch):
                     self._host.on_mismatch()
         elif failure is None or isinstance(failure, NotAuthenticated):

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tokens", "intake", "expiry", "waiting"),
     ("standing", "lease", "protocol", "home", "portal"),
     ("signal", "models", "policy"),
+    ("secrecy",),
     ("errors", "clock", "delivery", "display", "extras"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

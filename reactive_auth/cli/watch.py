@@ -10,6 +10,7 @@ import sys
 
 from ..connect import ConnectOptions, connect
 from ..errors import AuthError
+from ..secrecy import Masked
 from ..timeline import record
 
 __all__ = ["run_watch"]
@@ -20,7 +21,7 @@ def run_watch(arguments: argparse.Namespace) -> int:
     if not sys.stdin.isatty() and arguments.email is None:
         raise SystemExit("reactive-auth: pass --email when standard input is no terminal")
     email = arguments.email or input("Email: ")
-    password = getpass.getpass("Password: ")
+    password = Masked(getpass.getpass("Password: "))
     options: ConnectOptions = {"allow_http": arguments.allow_http}
     if arguments.token_path:
         options["token_path"] = arguments.token_path
@@ -29,7 +30,7 @@ def run_watch(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _watch(url: str, email: str, password: str, options: ConnectOptions) -> None:
+async def _watch(url: str, email: str, password: Masked[str], options: ConnectOptions) -> None:
     async with connect(url, **options) as auth:
         timeline = record(auth)
         shown = 0
@@ -42,7 +43,7 @@ async def _watch(url: str, email: str, password: str, options: ConnectOptions) -
 
         timeline.watch(show)
         try:
-            await auth.client.sign_in_email(email=email, password=password)
+            await auth.client.sign_in_email(email=email, password=password.value)
             await asyncio.Event().wait()
         finally:
             timeline.dispose()

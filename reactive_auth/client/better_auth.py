@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from ..errors import AuthRejected, AuthUnavailable, ConfigurationError
 from ..models import Session, SessionState, User
+from ..secrecy import discreet
 from .address import route
 from .answers import read_listed_session, read_user
 from .keeper import ClientOptions, SessionKeeper
@@ -34,6 +35,7 @@ class BetterAuthClient(SessionKeeper):
 
     # -- sign-up, sign-in, sign-out ----------------------------------------------------------
 
+    @discreet
     async def sign_up_email(
         self, *, email: str, password: str, name: str, **fields: object
     ) -> User | None:
@@ -45,6 +47,7 @@ class BetterAuthClient(SessionKeeper):
         del password
         return _user_in(await self.command("/sign-up/email", body))
 
+    @discreet
     async def sign_in_email(
         self, *, email: str, password: str, remember_me: bool = True
     ) -> User | None:
@@ -59,6 +62,7 @@ class BetterAuthClient(SessionKeeper):
 
     # -- the account -------------------------------------------------------------------------
 
+    @discreet
     async def change_password(
         self, *, current_password: str, new_password: str, revoke_other_sessions: bool = False
     ) -> User | None:
@@ -75,12 +79,14 @@ class BetterAuthClient(SessionKeeper):
         del current_password, new_password
         return _user_in(await self.command("/change-password", body))
 
+    @discreet
     async def update_user(self, **fields: object) -> None:
         """Change fields of the user, named as the server names them (``name``, ``image``)."""
         if not fields:
             raise ConfigurationError("update_user needs at least one field")
         await self.command("/update-user", fields)
 
+    @discreet
     async def delete_user(self, *, password: str | None = None) -> None:
         """Delete the account and be signed out. Raises AuthRejected (``SESSION_EXPIRED``) where
         the session is not fresh and no password is given."""
@@ -90,14 +96,17 @@ class BetterAuthClient(SessionKeeper):
 
     # -- sessions ----------------------------------------------------------------------------
 
+    @discreet
     async def get_session(self) -> SessionState:
         """Ask the server now, past its cookie cache, and return what it said."""
         return await self.refetch()
 
+    @discreet
     async def list_sessions(self) -> list[Session]:
         """The user's live sessions. Raises AuthRejected (``SESSION_NOT_FRESH``)."""
         return [session for session, _ in await self._listed()]
 
+    @discreet
     async def revoke_session(self, session_id: str) -> None:
         """End one of the user's sessions, this one too. Raises AuthRejected if there is none."""
         for session, secret in await self._listed():
@@ -106,10 +115,12 @@ class BetterAuthClient(SessionKeeper):
                 return
         raise AuthRejected("the user has no such session", status=404, code="SESSION_NOT_FOUND")
 
+    @discreet
     async def revoke_other_sessions(self) -> None:
         """End all of the user's sessions but this one."""
         await self.command("/revoke-other-sessions", {})
 
+    @discreet
     async def revoke_sessions(self) -> None:
         """End all of the user's sessions, this one too."""
         await self.command("/revoke-sessions", {})
@@ -125,6 +136,7 @@ class BetterAuthClient(SessionKeeper):
 
     # -- one-time tokens ---------------------------------------------------------------------
 
+    @discreet
     async def generate_one_time_token(self) -> str:
         """A short-lived secret with which another client takes this session over."""
         data = await self.command("/one-time-token/generate", None, method="GET")
@@ -133,6 +145,7 @@ class BetterAuthClient(SessionKeeper):
             raise AuthUnavailable("the answer has no token", request="GET /one-time-token/generate")
         return token
 
+    @discreet
     async def verify_one_time_token(self, token: str) -> None:
         """Take over the session a one-time token was made for. Raises AuthRejected if it is
         spent, expired or unknown."""
@@ -145,6 +158,7 @@ class BetterAuthClient(SessionKeeper):
             fallback="/cross-domain/one-time-token/verify",
         )
 
+    @discreet
     async def handle_redirect(self, url: str) -> str:
         """Take over the session that a redirect hands over: verify the one-time token in the
         URL's ``ott`` parameter, and return the URL without it, to go on with.
@@ -161,6 +175,7 @@ class BetterAuthClient(SessionKeeper):
 
     # -- every other route -------------------------------------------------------------------
 
+    @discreet
     async def request(
         self,
         method: Literal["GET", "POST"],

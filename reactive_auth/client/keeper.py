@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, TypedDict, Unpack, cast
 
@@ -30,6 +31,7 @@ from ..errors import (
 )
 from ..models import Session, SessionState
 from ..policy import Backoff, seconds
+from ..secrecy import discreet, discreet_call, masked, without_frames
 from ..signal import Signal
 from .address import parse_address, route
 from .answers import read_command, read_session, read_token, server_time
@@ -68,6 +70,7 @@ class ClientOptions(TypedDict, total=False):
 class SessionKeeper:
     """The session of one cookie jar with one server, as a signal; see BetterAuthClient."""
 
+    @discreet_call
     def __init__(self, url: str, **options: Unpack[ClientOptions]) -> None:
         for name in options:
             if name not in ClientOptions.__annotations__:
@@ -132,6 +135,7 @@ class SessionKeeper:
 
     # -- signing out -------------------------------------------------------------------------
 
+    @discreet
     async def sign_out(self) -> None:
         """Sign out: here at once, before any request; then revoke the session on the server.
 
@@ -158,6 +162,7 @@ class SessionKeeper:
 
     # -- triggers ----------------------------------------------------------------------------
 
+    @discreet
     async def refetch(self) -> SessionState:
         """Ask the server for the session. However many call during one request, at most one more
         follows it, and nothing is aborted.
@@ -194,6 +199,7 @@ class SessionKeeper:
 
     # -- tokens (AuthClient) -----------------------------------------------------------------
 
+    @discreet
     async def fetch_token(self, session: Session) -> str:
         """Mint a token for the session the cookies stand for, past the server's cookie cache.
 
@@ -224,6 +230,7 @@ class SessionKeeper:
 
     # -- how a request moves the session -----------------------------------------------------
 
+    @discreet
     async def command(
         self,
         path: str,
@@ -245,10 +252,11 @@ class SessionKeeper:
             sending = self._send(method, path, jar, body=body, query=query)
             return (await self._carry_out(jar, path, sending))[0]
         # Its caller may be cancelled, the request no more: with its answer the session is lost.
-        task = self.loop.create_task(self._rotate(method, path, body, query, fallback))
+        work = partial(self._rotate, method, path, body, query, fallback)
+        task = self.loop.create_task(masked(work), name="reactive_auth command")
         self._work.add(task)
         task.add_done_callback(self._retire)
-        return await asyncio.shield(task)
+        return (await asyncio.shield(task)).value
 
     async def _rotate(
         self,
@@ -295,7 +303,7 @@ class SessionKeeper:
         try:
             data = read_command(await sending)
         except AuthError as error:
-            await self._conclude(jar, path, before, error)
+            await self._conclude(jar, path, before, without_frames(error))
             raise
         return data, await self._conclude(jar, path, before, None)
 
@@ -379,6 +387,7 @@ class SessionKeeper:
             async with self._turn:
                 pass
 
+    @discreet
     async def _ask(self, *, releasing: bool = False) -> SessionState:
         """One get-session. Of overlapping ones the newest decides (HAZARDS R14)."""
         self._check_usable()

@@ -23,7 +23,7 @@ def split_redirect(url: str) -> tuple[str, str | None]:
     if not isinstance(url, str):
         raise ConfigurationError("the URL must be a string")
     try:
-        urlsplit(url)
+        urlsplit(url.partition("#")[0].partition("?")[0])  # it keeps what it has split in a cache
     except ValueError:
         raise ConfigurationError("this is no URL") from None
     # Taken apart by hand: urlunsplit changes what it does not understand.

@@ -86,11 +86,12 @@ class Refetching:
         self._arm(None)
 
     def stop(self) -> None:
-        """For good. Whoever waits gets AuthClosed."""
+        """For good. Whoever waits gets AuthClosed; the owner is not kept."""
         self._stopped = True
+        self._ask = _closed
         self._arm(None)
         if self._trailing is not None and not self._trailing.done():
-            self._trailing.set_exception(AuthClosed("the client is closed"))
+            self._trailing.set_exception(_error())
 
     def _start(self) -> asyncio.Task[SessionState]:
         self._arm(None)
@@ -114,6 +115,14 @@ class Refetching:
             self._timer = None
         if delay is not None and not self._stopped:
             self._timer = asyncio.get_running_loop().call_later(delay, self.soon)
+
+
+def _error() -> AuthClosed:
+    return AuthClosed("the client is closed")
+
+
+async def _closed() -> SessionState:
+    raise _error()
 
 
 def _retrieved(future: asyncio.Future[SessionState]) -> None:

@@ -17,6 +17,7 @@ from ..client.address import is_loopback
 from ..errors import AuthRejected, AuthTimeout, AuthUnavailable, ConfigurationError
 from ..policy import seconds
 from ..provider import AuthProvider
+from ..secrecy import Masked
 from .refusal import looks_like_auth_error
 
 __all__ = ["ConvexFunctions", "functions"]
@@ -105,21 +106,22 @@ class ConvexFunctions:
         if not isinstance(name, str) or not name.strip():
             raise ConfigurationError("a function's path is a string like 'messages:send'")
         body = {"path": name, "format": "convex_encoded_json", "args": _encoded(args)}
-        token = await self._provider.fetch_access_token()
+        token = Masked(await self._provider.fetch_access_token())
         try:
             return await self._send(kind, body, token)
         except Exception as error:
             threw = isinstance(error, (ConvexError, ConvexExecutionError))
             again = (kind != "action" and self._is_auth_error(error)) if threw else _is_401(error)
-            if token is None or not again:
+            if token.value is None or not again:
                 raise
-            fresh = await self._provider.fetch_access_token(rejected=token)
-            if fresh is None or fresh == token:
+            fresh = Masked(await self._provider.fetch_access_token(rejected=token.value))
+            if fresh.value is None or fresh.value == token.value:
                 raise
         return await self._send(kind, body, fresh)
 
-    async def _send(self, kind: str, body: dict[str, Any], token: str | None) -> Any:
-        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    async def _send(self, kind: str, body: dict[str, Any], token: Masked[str | None]) -> Any:
+        # Not the mapping: that would be shown in a traceback.
+        headers = httpx.Headers({"authorization": f"Bearer {token.value}"} if token.value else {})
         request = f"POST /api/{kind}"
         try:
             # A client for each call: a cancelled request leaves a shared one's pool with a place
@@ -131,12 +133,12 @@ class ConvexFunctions:
             ) as http:
                 url = self._url.join(f"/api/{kind}")
                 response = await http.post(url, json=body, headers=headers)
-        except httpx.TimeoutException as error:
-            raise AuthTimeout("the deployment did not answer in time", request=request) from error
+        except httpx.TimeoutException:
+            raise AuthTimeout("the deployment did not answer in time", request=request) from None
         except httpx.HTTPError as error:
             raise AuthUnavailable(
                 f"the deployment could not be reached: {type(error).__name__}", request=request
-            ) from error
+            ) from None
         return _outcome(response, request)
 
 

@@ -20,6 +20,7 @@ from ..blocking import BlockingAuth
 from ..errors import AuthError, ConfigurationError
 from ..models import AccessToken, AuthState
 from ..provider import AuthProvider
+from ..secrecy import discreet_call
 from ..signal import Signal
 from ..ui.seam import Post, deliver
 from ..ui.words import headline, trouble
@@ -98,6 +99,7 @@ class AuthCard(anywidget.AnyWidget):
         # a cell is being run.
         self._post(lambda: self._do(content))
 
+    @discreet_call
     def _do(self, content: dict[str, Any]) -> None:
         client = self._auth.client
         match content.get("do"):

@@ -11,6 +11,7 @@ from ..client import BetterAuthClient
 from ..connect import ConnectOptions
 from ..connect import connect as connect_anew
 from ..provider import AuthProvider
+from ..secrecy import discreet_call
 
 __all__ = ["connect"]
 
@@ -21,6 +22,7 @@ _Live = tuple[AuthProvider[BetterAuthClient], ConnectOptions]
 _live: WeakKeyDictionary[object, dict[str, _Live]] = WeakKeyDictionary()
 
 
+@discreet_call
 def connect(url: str, **options: Unpack[ConnectOptions]) -> AuthProvider[BetterAuthClient]:
     """As :func:`reactive_auth.connect`, for a cell that is run more than once.
 

@@ -6,6 +6,7 @@ import re
 from typing import Literal
 
 from ..errors import AuthError
+from ..secrecy import discreet_call
 
 __all__ = ["Reason", "TokenRefused", "bearer_token"]
 
@@ -48,6 +49,7 @@ class TokenRefused(AuthError):
         return f'Bearer error="invalid_token", error_description="{self.args[0]}"'
 
 
+@discreet_call
 def bearer_token(authorization: str | None) -> str:
     """The token in an Authorization header.
 

@@ -15,6 +15,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import AuthTimeout, AuthUnavailable, ConfigurationError
 from ..extras import require as import_extra
 from ..policy import Backoff, seconds
+from ..secrecy import discreet, discreet_call
 from .bearer import TokenRefused
 from .claims import Binding, VerifiedClaims, read_claims
 from .endpoint import JwksEndpoint, parse_jwks_url
@@ -62,6 +63,7 @@ class JwksVerifier:
     Durations are seconds or timedeltas. A verifier belongs to one event loop at a time.
     """
 
+    @discreet_call
     def __init__(
         self,
         jwks_url: str,
@@ -119,6 +121,7 @@ class JwksVerifier:
         import_extra("cryptography", extra="verify")
         import_extra("jwt", extra="verify")
 
+    @discreet
     async def verify(self, token: str, **binding: Unpack[Binding]) -> VerifiedClaims:
         """What the token says, if it is to be believed.
 

@@ -652,6 +652,18 @@ async def test_a_sign_in_is_not_held_up_by_a_token_route_that_fails(w: World) ->
 
 
 @world()
+async def test_a_sign_in_is_not_held_up_by_a_session_route_that_fails(w: World) -> None:
+    await w.auth.client.refetch()
+    w.server.instead("/get-session", *[httpx.ConnectError("down")] * 3)
+    began = w.clock.now
+    await w.sign_in()
+    assert w.clock.now - began < 1
+    assert w.auth.state.value.error is not None
+    assert not w.auth.state.value.is_authenticated
+    assert await w.auth.fetch_access_token() is not None, "it is got over"
+
+
+@world()
 async def test_a_request_that_has_nothing_to_do_with_the_session_outlives_it(w: World) -> None:
     await w.sign_in()
     gate = w.server.gate("/ok")

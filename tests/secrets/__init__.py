@@ -1,0 +1,1 @@
+"""No token, cookie, password or one-time code is shown anywhere, whatever goes wrong."""
