@@ -25,7 +25,7 @@ from .errors import AuthClosed
 from .models import AccessToken, AuthState, SessionState
 from .portal import BlockingCall, PrivateLoop, run_on_loop
 from .provider import AuthProvider
-from .secrecy import discreet_call
+from .secrecy import Masked, discreet_call
 from .signal import Signal
 
 __all__ = ["BlockingAuth", "BlockingClient", "connect_blocking"]
@@ -145,14 +145,15 @@ class FetchCall:
         self._fetch = BlockingCall(loop, provider.fetch_access_token)
         self.__doc__ = provider.fetch_access_token.__doc__
 
-    @discreet_call
     def __call__(self, *, force_refresh: bool = False, rejected: str | None = None) -> str | None:
         """Call and wait for the outcome."""
         if not force_refresh and rejected is None and self._loop.is_ours():
             cached = self._provider.cached_access_token()
             if cached is not None:
                 return cached
-        return self._fetch(force_refresh=force_refresh, rejected=rejected)
+        refused = Masked(rejected)
+        del rejected
+        return self._fetch(force_refresh=force_refresh, rejected=refused.value)
 
     @discreet_call
     def future(

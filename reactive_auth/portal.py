@@ -23,6 +23,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+#: How often this process was forked off another. Asking for its id costs more than a cached read.
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forked)
+
+
 class PrivateLoop:
     """anyio's blocking portal on a daemon thread.
 
@@ -32,7 +45,7 @@ class PrivateLoop:
 
     def __init__(self) -> None:
         ready: Future[BlockingPortal] = Future()
-        self._pid = os.getpid()
+        self._forks = _forks
         self._closed = False
         self._thread = threading.Thread(
             target=self._run, args=(ready,), name="reactive_auth-loop", daemon=True
@@ -74,7 +87,7 @@ class PrivateLoop:
 
     def is_ours(self) -> bool:
         """Whether this is the process it was made in, and no fork of it."""
-        return os.getpid() == self._pid
+        return _forks == self._forks
 
     def check_may_wait(self) -> None:
         """Raises WrongThread on the loop's own thread, which would wait for itself."""

@@ -11,13 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Generator
 from email.utils import formatdate
+from typing import TypeVar
 
 from reactive_auth.testing import make_jwt
 
-__all__ = ["COOKIE", "RotatingServer", "serve"]
+__all__ = ["COOKIE", "RotatingServer", "http_answer", "serve", "session_in"]
 
 COOKIE = "better-auth.session_token"
 _BASE = "/api/auth"
+
+S = TypeVar("S", bound="RotatingServer")
 
 
 class RotatingServer:
@@ -38,7 +41,7 @@ class RotatingServer:
         self._open: set[asyncio.Task[None]] = set()
 
     async def start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
         self.port = server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         return server
@@ -57,12 +60,12 @@ class RotatingServer:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 first, *lines = head.rstrip().split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in lines)
-                await reader.readexactly(int(headers.get("content-length", 0)))
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
                 path = first.split(" ")[1].partition("?")[0].removeprefix(_BASE)
-                self.requests[path] += 1
+                self._count(path)
                 # Minted when it arrived, so that a late answer is one for the session before.
-                answer = self._answer(path, headers.get("cookie", ""))
-                await asyncio.sleep(self._random.uniform(0.0, self.latency))
+                answer = self._answer(path, headers.get("cookie", ""), body)
+                await self._pause(path, headers.get("cookie", ""), body)
                 if reader.at_eof():
                     self.aborted += 1
                     return
@@ -74,26 +77,39 @@ class RotatingServer:
             self._open.discard(task)
             writer.close()
 
-    def _answer(self, path: str, cookies: str) -> bytes:
-        session = cookies.partition(f"{COOKIE}=")[2].partition(";")[0]
+    def _count(self, path: str) -> None:
+        self.requests[path] += 1
+
+    async def _pause(self, path: str, cookies: str, body: bytes) -> None:
+        await asyncio.sleep(self._random.uniform(0.0, self.latency))
+
+    def _answer(self, path: str, cookies: str, body: bytes) -> bytes:
+        session = session_in(cookies)
         user = {"id": "u", "email": "u@example.com", "name": "U", "emailVerified": True}
         now = time.time()
         if path == "/get-session":
             found = {"id": session, "userId": "u", "expiresAt": int((now + 86_400) * 1000)}
-            return _http({"session": found, "user": user} if session else None)
+            return http_answer({"session": found, "user": user} if session else None)
         if path == "/convex/token":
             claims = {"sub": "u", "sessionId": session, "iat": int(now), "exp": int(now) + 900}
-            return _http({"token": make_jwt(claims)})
+            return http_answer({"token": make_jwt(claims)})
         if path == "/change-password":
             self._rotations += 1
             cookie = f"{COOKIE}=r{self._rotations}; Path=/; HttpOnly; SameSite=Lax"
-            return _http({"token": "t", "user": user}, f"set-cookie: {cookie}\r\n")
+            return http_answer({"token": "t", "user": user}, f"set-cookie: {cookie}\r\n")
         if path == "/oauth2/token":  # for the peers
-            return _http({"access_token": "x" * 300, "token_type": "bearer", "expires_in": 900})
-        return _http({"message": "Not Found"}, status=404)
+            return http_answer(
+                {"access_token": "x" * 300, "token_type": "bearer", "expires_in": 900}
+            )
+        return http_answer({"message": "Not Found"}, status=404)
 
 
-def _http(data: object, headers: str = "", status: int = 200) -> bytes:
+def session_in(cookies: str) -> str:
+    """The session cookie's value; empty without one."""
+    return cookies.partition(f"{COOKIE}=")[2].partition(";")[0]
+
+
+def http_answer(data: object, headers: str = "", status: int = 200) -> bytes:
     body = json.dumps(data).encode()
     head = (
         f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}"
@@ -103,7 +119,7 @@ def _http(data: object, headers: str = "", status: int = 200) -> bytes:
 
 
 @contextlib.contextmanager
-def serve(server: RotatingServer) -> Generator[RotatingServer]:
+def serve(server: S) -> Generator[S]:
     """Serve on a thread of its own meanwhile."""
     ready, done = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []

@@ -7,13 +7,17 @@ import inspect
 import os
 import platform
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from importlib.metadata import version
 from time import perf_counter
 
-__all__ = ["Table", "alone", "medians", "seconds"]
+import psutil
 
-_PACKAGES = ("reactive-auth", "reactivex", "httpx", "httpcore", "pyjwt", "anyio")
+from .compare import Comparison
+
+__all__ = ["PACKAGES", "Table", "alone", "machine", "medians", "seconds", "versions"]
+
+PACKAGES = ("reactive-auth", "reactivex", "httpx", "httpcore", "pyjwt", "anyio")
 
 Call = Callable[[], object]
 
@@ -30,16 +34,32 @@ class Table:
         self._rows.append((name, text, goal))
         print(".", end="", flush=True)
 
-    def show(self) -> None:
-        packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-        print(
-            f"\n\n{platform.python_implementation()} {platform.python_version()}, "
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
-            f"{perf_counter() - self._began:.0f} s\n{packages}\n"
-        )
+    @property
+    def rows(self) -> list[tuple[str, str, str]]:
+        """What was added."""
+        return list(self._rows)
+
+    def show(self, comparison: Comparison | None = None) -> None:
+        print(f"\n\n{machine()}, {perf_counter() - self._began:.0f} s\n{versions()}\n")
         names, figures = (max(len(row[column]) for row in self._rows) for column in (0, 1))
         for name, figure, goal in self._rows:
             print(f"{name:<{names}}  {figure:>{figures}}  {goal}".rstrip())
+        if comparison is not None:
+            print(f"\n{comparison.plain()}")
+
+
+def machine() -> str:
+    """The interpreter and the class of the machine."""
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{platform.python_implementation()} {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB"
+    )
+
+
+def versions(packages: Iterable[str] = PACKAGES) -> str:
+    """Of the packages that a figure depends on."""
+    return ", ".join(f"{name} {version(name)}" for name in packages)
 
 
 async def seconds(call: Call) -> float:

@@ -171,7 +171,6 @@ def test_s2_every_public_coroutine_that_may_see_a_secret_is_discreet(kind: type[
         BetterAuthClient.__init__,
         BlockingCall.__call__,
         BlockingCall.future,
-        FetchCall.__call__,
         FetchCall.future,
         JwksVerifier.__init__,
         bearer_auth,
