@@ -123,6 +123,9 @@ def _checked(value: object, session: Session) -> Mapping[str, object]:
     if not isinstance(value, str) or not value.strip():
         kind = "an empty string" if isinstance(value, str) else f"{type(value).__name__}"
         raise InvalidToken(f"the token source answered with {kind} where a token was due")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        # RFC 6750, 2.1. No request could carry it, and a line break would add a header.
+        raise InvalidToken("the token has characters that no token may have")
     claims = read_claims(value)
     if claims is None:
         return MappingProxyType({})

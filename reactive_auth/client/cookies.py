@@ -6,6 +6,7 @@ has no jar any more that it could write to (HAZARDS F9).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http.cookiejar import Cookie
 from typing import NoReturn
@@ -15,6 +16,12 @@ import httpx
 from ..errors import ConfigurationError
 
 __all__ = ["Jar"]
+
+#: A character for each byte: a cookie goes back as it came, whatever it is encoded in.
+_BYTES = "iso-8859-1"
+#: http.cookiejar raises on such attributes, warns, and drops every cookie of the answer.
+_LONG_AGE = re.compile(r"(;\s*max-age\s*=\s*[+-]?\d{9})[\d_]+", re.IGNORECASE)
+_UNREADABLE = re.compile(r";\s*(?:expires\s*=[^;]*\d{40}[^;]*|max-age\s*(?=;|$))", re.IGNORECASE)
 
 
 class Jar:
@@ -33,7 +40,11 @@ class Jar:
         for name, value in cookies.items():
             if not isinstance(name, str) or not isinstance(value, str):
                 raise ConfigurationError("cookies map names to values, both strings")
-            if not name or any(not c.isprintable() or c in ' ;,="' for c in name):
+            if (
+                not name
+                or not name.isascii()
+                or any(not c.isprintable() or c in ' ;,="' for c in name)
+            ):
                 raise ConfigurationError("a cookie has a malformed name")
             if not value.isascii() or any(not c.isprintable() or c in " ;," for c in value):
                 raise ConfigurationError(f"the cookie {name} has a malformed value")
@@ -53,6 +64,7 @@ class Jar:
 
     def attach(self, request: httpx.Request) -> bool:
         """Add the Cookie header; whether there was any cookie to send."""
+        request.headers.encoding = _BYTES
         self._cookies.set_cookie_header(request)
         return "cookie" in request.headers
 
@@ -60,7 +72,15 @@ class Jar:
         """Take over the cookies of a response; whether the session cookie's value changed."""
         before = self.session_value
         kept_cache = {c.value for c in self._cookies.jar if _is_cache(c)}
-        self._cookies.extract_cookies(response)
+        response.headers.encoding = _BYTES
+        lines = [
+            (b"set-cookie", _readable(line).encode(_BYTES))
+            for line in response.headers.get_list("set-cookie")
+        ]
+        if lines:
+            readable = httpx.Response(200, headers=lines, request=response.request)
+            readable.headers.encoding = _BYTES
+            self._cookies.extract_cookies(readable)
         for cookie in self._cookies.jar:
             if self._is_session(cookie):
                 # When it ends is the server's to say. This machine's clock may be wrong or jump,
@@ -89,6 +109,10 @@ class Jar:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a cookie jar holds secrets and cannot be pickled or copied")
+
+
+def _readable(line: str) -> str:
+    return _UNREADABLE.sub("", _LONG_AGE.sub(r"\1", line))
 
 
 def _is_cache(cookie: Cookie) -> bool:

@@ -6,8 +6,10 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.client import HTTPResponse
+from http.cookiejar import CookieJar
 from typing import Any, Literal
+from urllib.request import Request
 
 import anyio
 import httpx
@@ -21,6 +23,7 @@ from ..errors import AuthClosed, AuthError, AuthTimeout, AuthUnavailable, Config
 from ..secrecy import discreet, without_frames
 from ..signal import Signal
 from .address import Address
+from .body import ACCEPT_ENCODING, read_body
 from .cookies import Jar
 from .handshake import HandshakeGuard
 from .redact import redact_transport_logs
@@ -76,6 +79,13 @@ class _Borrowed(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self._transport.handle_async_request(request)
+
+
+class _NoCookies(CookieJar):
+    """Not even looked at: of malformed ones http.cookiejar warns."""
+
+    def extract_cookies(self, response: HTTPResponse, request: Request) -> None:
+        pass
 
 
 class Wire:
@@ -134,6 +144,7 @@ class Wire:
         headers = httpx.Headers(self._headers)
         headers["origin"] = self._address.origin
         headers["accept"] = "application/json"
+        headers["accept-encoding"] = ACCEPT_ENCODING
         if body is None and method != "GET":
             body = {}
         try:
@@ -194,7 +205,10 @@ class Wire:
             try:
                 response = await self._http().send(request, stream=True, follow_redirects=False)
                 try:
-                    return Answer(label, response, await _read(label, response))
+                    body = await read_body(
+                        response, label, largest=_LARGEST_BODY, what="the answer"
+                    )
+                    return Answer(label, response, body)
                 finally:
                     await response.aclose()
                     # httpx's own refers to the response: a cycle that would keep the request,
@@ -222,7 +236,7 @@ class Wire:
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
-            nothing = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            nothing = _NoCookies()
             if self._transport is None:
                 self._client = httpx.AsyncClient(verify=shared_tls(), cookies=nothing)
             else:
@@ -249,14 +263,3 @@ class Wire:
 
 def _present(event: WireEvent | None) -> Observable[WireEvent]:
     return reactivex.empty() if event is None else reactivex.just(event)
-
-
-async def _read(label: str, response: httpx.Response) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > _LARGEST_BODY:
-            raise AuthUnavailable("the answer is too large", request=label)
-        chunks.append(chunk)
-    return b"".join(chunks)

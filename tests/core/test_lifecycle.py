@@ -23,7 +23,8 @@ from reactive_auth.testing import FakeAuthClient
 from .support import Seen, Stage, play, staged
 
 FORGETFUL = """
-import asyncio
+import asyncio, logging
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # not how slow this machine is
 from reactive_auth import AuthProvider
 from reactive_auth.testing import FakeAuthClient
 async def main():
