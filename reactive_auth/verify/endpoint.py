@@ -10,6 +10,7 @@ import httpx
 
 from ..client.address import is_loopback
 from ..client.answers import retry_after
+from ..client.body import ACCEPT_ENCODING, read_body
 from ..client.handshake import HandshakeGuard
 from ..client.tls import shared_tls
 from ..errors import AuthTimeout, AuthUnavailable, ConfigurationError
@@ -103,7 +104,10 @@ class JwksEndpoint:
             client.stream(
                 "GET",
                 self._url,
-                headers={"accept": "application/jwk-set+json, application/json"},
+                headers={
+                    "accept": "application/jwk-set+json, application/json",
+                    "accept-encoding": ACCEPT_ENCODING,
+                },
                 follow_redirects=False,
                 timeout=self._timeout,
                 extensions={"trace": HandshakeGuard()},
@@ -116,12 +120,7 @@ class JwksEndpoint:
                     retry_after=retry_after(response.headers),
                     request=self.label,
                 )
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _LARGEST_BODY:
-                    raise AuthUnavailable("the key set is too large", request=self.label)
-            return bytes(body)
+            return await read_body(response, self.label, largest=_LARGEST_BODY, what="the key set")
 
     @asynccontextmanager
     async def _client(self) -> AsyncGenerator[httpx.AsyncClient]:

@@ -6,6 +6,7 @@ the same to a real Better Auth server (see tests/servers/npm.py).
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -281,6 +282,9 @@ def _faults() -> list[Fault]:
             routes=(TOKEN,),
         ),
         Fault("broken gzip", "no answer", _gzip()),
+        Fault("compressed twice", "is compressed as it may not be", _twice()),
+        compressed("br"),
+        compressed("zstd"),
         answer("huge body", 200, " " * (2 << 20), JSON, says="too large", real=False),
         Fault("endless body", "too large", goes_on),
         # -- TLS
@@ -310,6 +314,17 @@ def _faults() -> list[Fault]:
             raises=AuthTimeout,
         ),
     ]
+
+
+def compressed(encoding: str) -> Fault:
+    act = sends(http(200, b"x", JSON, f"Content-Encoding: {encoding}"))
+    return Fault(f"compressed by {encoding}", "is compressed as it may not be", act)
+
+
+def _twice() -> Act:
+    # A kilobyte of it is a megabyte, and that a gigabyte.
+    body = gzip.compress(gzip.compress(b" " * (1 << 22)))
+    return sends(http(200, body, JSON, "Content-Encoding: gzip, gzip"))
 
 
 def _gzip() -> Act:

@@ -165,14 +165,14 @@ def listening(evidence: Evidence) -> Iterator[None]:
 @contextlib.contextmanager
 def answers_noted(vault: Vault) -> Iterator[None]:
     """Whatever an auth server answers to our clients is searched for secrets."""
-    read = wire._read
+    read = wire.read_body
 
-    async def noted(label: str, response: httpx.Response) -> bytes:
-        body = await read(label, response)
+    async def noted(response: httpx.Response, *args: Any, **kwargs: Any) -> bytes:
+        body = await read(response, *args, **kwargs)
         vault.add_answer(response.headers, body)
         return body
 
-    with mock.patch.object(wire, "_read", noted):
+    with mock.patch.object(wire, "read_body", noted):
         yield
 
 
