@@ -1,0 +1,1 @@
+"""Mutation testing of the heart; see README.md here."""
