@@ -57,7 +57,7 @@ def read_claims(value: str) -> Mapping[str, object] | None:
         jwt.get_unverified_header(value)
     except jwt.PyJWTError:
         return None
-    except Exception:  # a header that is JSON but no object
+    except Exception:  # not with PyJWT 2.15: a header that is JSON but no object
         raise InvalidToken("the token's header is malformed") from None
     try:
         # Without signature verification PyJWT checks no registered claim either, so iat, aud

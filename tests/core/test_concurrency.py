@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive_auth import AuthClosed, AuthProvider
+from reactive_auth import AuthClosed, AuthProvider, AuthUnavailable
 from reactive_auth.testing import FakeAuthClient
 
 from .support import Seen, Stage, play, staged
@@ -70,6 +70,22 @@ async def test_r8_k2_rejections_answered_with_the_same_string_make_one_refresh_a
     await asyncio.sleep(61)  # refused later, it is another matter
     assert await stage.auth.fetch_access_token(rejected=old) == old
     assert len(stage.client.fetches) == 3
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0)])
+def test_f4_the_next_token_is_not_taken_for_the_one_refused_before(first: int, second: int) -> None:
+    @staged(timeout=1)
+    async def scenario(stage: Stage) -> None:
+        session = stage.client.sign_in("A")
+        old, new = (stage.client.token_for(session, n=n) for n in (first, second))
+        stage.client.then(old)
+        stage.client.then(new)
+        assert await stage.auth.fetch_access_token() == old
+        assert await stage.auth.fetch_access_token(rejected=old) == new
+        with pytest.raises(AuthUnavailable):
+            await stage.auth.fetch_access_token(rejected=new)
+
+    scenario()
 
 
 @staged(manual=True)

@@ -346,3 +346,21 @@ async def test_r2_a_fetch_superseded_before_it_began_is_never_begun(stage: Stage
     stage.client.sign_out()
     await stage.rest()
     assert not stage.client.fetches
+
+
+@staged()
+async def test_r1_r3_what_is_left_of_a_session_that_is_over_starts_nothing(stage: Stage) -> None:
+    stage.client.sign_in("A")
+    Seen(stage.auth.token)
+    await stage.rest()
+    old = stage.auth._tokens
+    assert old is not None
+    stage.client.sign_in("B")
+    await stage.rest()
+    made = len(stage.client.fetches)
+    old.force(99)
+    old.poke()
+    await asyncio.sleep(2000)
+    assert old.view.lease is None
+    assert len(stage.client.fetches) > made
+    assert {fetch.session.id for fetch in stage.client.fetches[made:]} == {"B"}

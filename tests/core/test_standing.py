@@ -55,3 +55,12 @@ def test_an_error_is_shown_and_changes_nothing_else() -> None:
     after = step(IN_A, SessionState.unknown(error=ERROR))
     assert (after.state.error, after.key, after.state.status) == (ERROR, "A", "signed_in")
     assert step(UNHEARD, SessionState.unknown(error=ERROR)).state.status == "unknown"
+
+
+def test_r12_keys_are_told_apart_by_value() -> None:
+    def key() -> tuple[str, str]:
+        return ("org", str(len(ROWS)))
+
+    before = Standing(A, key(), held=False)
+    assert before.key is not key()
+    assert advance(lambda _: key())(before, Ended(key(), "signed_out")) == SIGNED_OUT
