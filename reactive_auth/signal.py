@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
@@ -54,6 +55,9 @@ class Signal(Observable[T]):
     def value(self) -> T:
         """The current value. May be read on any thread."""
         return self._value
+
+    if not TYPE_CHECKING:  # the same in C: views read it all the time
+        value = property(attrgetter("_value"), doc=value.__doc__)
 
     @property
     def observed(self) -> bool:

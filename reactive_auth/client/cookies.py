@@ -20,8 +20,8 @@ __all__ = ["Jar"]
 #: A character for each byte: a cookie goes back as it came, whatever it is encoded in.
 _BYTES = "iso-8859-1"
 #: http.cookiejar raises on such attributes, warns, and drops every cookie of the answer.
-_LONG_AGE = re.compile(r"(;\s*max-age\s*=\s*[+-]?\d{9})[\d_]+", re.IGNORECASE)
-_UNREADABLE = re.compile(r";\s*(?:expires\s*=[^;]*\d{40}[^;]*|max-age\s*(?=;|$))", re.IGNORECASE)
+_LONG_AGE = r"(?i)(;\s*max-age\s*=\s*[+-]?\d{9})[\d_]+"
+_UNREADABLE = r"(?i);\s*(?:expires\s*=[^;]*\d{40}[^;]*|max-age\s*(?=;|$))"
 
 
 class Jar:
@@ -112,7 +112,7 @@ class Jar:
 
 
 def _readable(line: str) -> str:
-    return _UNREADABLE.sub("", _LONG_AGE.sub(r"\1", line))
+    return re.sub(_UNREADABLE, "", re.sub(_LONG_AGE, r"\1", line))
 
 
 def _is_cache(cookie: Cookie) -> bool:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from functools import cache
 
 __all__ = ["RedactSecrets", "redact_logs", "redact_transport_logs"]
 
@@ -30,31 +31,35 @@ _HEADERS = (
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _NAMES = r"token|code|secret|passw|otp|ott|key|sig|auth|cred|session|state|jwt"
 
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # (b'Set-Cookie', b'...') as httpcore prints header lists; hpack has = and : as well.
-    (
-        re.compile(rf"""(b?['"](?:{_HEADERS})['"]\s*[,=:]\s*b?){_QUOTED}""", re.IGNORECASE),
-        r"\1'[redacted]'",
-    ),
-    # A header as it is on the wire, which httpcore quotes where it is malformed.
-    (
-        re.compile(rf"((?<![\w-])(?:{_HEADERS}): *)[^\r\n'\"]+", re.IGNORECASE),
-        r"\1[redacted]",
-    ),
-    # A query, or a form.
-    (
-        re.compile(rf"""([?&;][^=&\s"']*(?:{_NAMES})[^=&\s"']*=)[^&\s"'#]+""", re.IGNORECASE),
-        r"\1[redacted]",
-    ),
-    # http.cookiejar's, if its debug flag is set.
-    (re.compile(r"(\b(?:checking|setting) cookie:? +)\S.*"), r"\1[redacted]"),
-    # hpack's blocks, which anybody can decode.
-    (re.compile(r"^((?:Encoded header block to|Decoding) )\S.*", re.DOTALL), r"\1[redacted]"),
-    # websockets' frames: it cuts the middle out, so that no pattern of a token fits.
-    (re.compile(r"^([<>] (?:TEXT|BINARY|CONT) ).*(\[.*\])$", re.DOTALL), r"\1[redacted] \2"),
-    (re.compile(r"(\bBearer )[\w.~+/=-]+", re.IGNORECASE), r"\1[redacted]"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[redacted]"),
-)
+
+@cache  # compiled when the first line is logged
+def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return (
+        # (b'Set-Cookie', b'...') as httpcore prints header lists; hpack has = and : as well.
+        (
+            re.compile(rf"""(b?['"](?:{_HEADERS})['"]\s*[,=:]\s*b?){_QUOTED}""", re.IGNORECASE),
+            r"\1'[redacted]'",
+        ),
+        # A header as it is on the wire, which httpcore quotes where it is malformed.
+        (
+            re.compile(rf"((?<![\w-])(?:{_HEADERS}): *)[^\r\n'\"]+", re.IGNORECASE),
+            r"\1[redacted]",
+        ),
+        # A query, or a form.
+        (
+            re.compile(rf"""([?&;][^=&\s"']*(?:{_NAMES})[^=&\s"']*=)[^&\s"'#]+""", re.IGNORECASE),
+            r"\1[redacted]",
+        ),
+        # http.cookiejar's, if its debug flag is set.
+        (re.compile(r"(\b(?:checking|setting) cookie:? +)\S.*"), r"\1[redacted]"),
+        # hpack's blocks, which anybody can decode.
+        (re.compile(r"^((?:Encoded header block to|Decoding) )\S.*", re.DOTALL), r"\1[redacted]"),
+        # websockets' frames: it cuts the middle out, so that no pattern of a token fits.
+        (re.compile(r"^([<>] (?:TEXT|BINARY|CONT) ).*(\[.*\])$", re.DOTALL), r"\1[redacted] \2"),
+        (re.compile(r"(\bBearer )[\w.~+/=-]+", re.IGNORECASE), r"\1[redacted]"),
+        (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[redacted]"),
+    )
+
 
 _TRANSPORTS = (
     *(
@@ -84,7 +89,7 @@ class RedactSecrets(logging.Filter):
         except Exception:  # a malformed record is the handler's to report
             return True
         redacted = message
-        for pattern, replacement in _RULES:
+        for pattern, replacement in _rules():
             redacted = pattern.sub(replacement, redacted)
         if redacted != message:
             record.msg, record.args = redacted, None
