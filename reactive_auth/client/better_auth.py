@@ -111,6 +111,10 @@ class BetterAuthClient(SessionKeeper):
         """End one of the user's sessions, this one too. Raises AuthRejected if there is none."""
         for session, secret in await self._listed():
             if session.id == session_id:
+                if not isinstance(secret, str) or not secret:
+                    raise AuthUnavailable(
+                        "the session is listed without its token", request="GET /list-sessions"
+                    )
                 await self.command("/revoke-session", {"token": secret})
                 return
         raise AuthRejected("the user has no such session", status=404, code="SESSION_NOT_FOUND")
@@ -125,13 +129,15 @@ class BetterAuthClient(SessionKeeper):
         """End all of the user's sessions, this one too."""
         await self.command("/revoke-sessions", {})
 
-    async def _listed(self) -> list[tuple[Session, str]]:
+    async def _listed(self) -> list[tuple[Session, object]]:
         data = await self.command("/list-sessions", None, method="GET")
-        listed: list[tuple[Session, str]] = []
-        for row in cast("list[object]", data) if isinstance(data, list) else []:
+        if not isinstance(data, list):
+            raise AuthUnavailable("the answer is no list", request="GET /list-sessions")
+        listed: list[tuple[Session, object]] = []
+        for row in cast("list[object]", data):
             session = read_listed_session(row, timedelta(seconds=self.clock_offset))
             if session is not None:
-                listed.append((session, str(cast("dict[str, object]", row).get("token", ""))))
+                listed.append((session, cast("dict[str, object]", row).get("token")))
         return listed
 
     # -- one-time tokens ---------------------------------------------------------------------
@@ -141,7 +147,7 @@ class BetterAuthClient(SessionKeeper):
         """A short-lived secret with which another client takes this session over."""
         data = await self.command("/one-time-token/generate", None, method="GET")
         token = cast("dict[str, Any]", data).get("token") if isinstance(data, dict) else None
-        if not isinstance(token, str):
+        if not isinstance(token, str) or not token:
             raise AuthUnavailable("the answer has no token", request="GET /one-time-token/generate")
         return token
 

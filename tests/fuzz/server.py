@@ -44,7 +44,7 @@ class Server(MiniServer):
         if exchange.path == "/one-time-token/verify":
             headers = [("set-cookie", f"{COOKIE}={self.open_session()}; Path=/; Secure")]
             return httpx.Response(200, headers=headers, json={"session": {}})
-        if exchange.path == "/custom":
+        if exchange.path in ("/custom", "/revoke-session"):
             return httpx.Response(200, json={"status": True})
         return super().answer(exchange)
 

@@ -84,7 +84,7 @@ def torn(draw: st.DrawFn, source: Bytes) -> bytes:
 
 # -- the session route ---------------------------------------------------------------------------
 
-_SESSION = {
+_SESSION: dict[str, Any] = {
     "session": {
         "id": SESSION,
         "userId": "u1",
@@ -221,6 +221,27 @@ def headers(draw: st.DrawFn) -> bytes:
     return fixed + "\n".join(draw(st.lists(_FIELDS, max_size=5))).encode("utf-8", "replace")
 
 
+# -- the routes users call -----------------------------------------------------------------------
+
+_ROWS = st.lists(twisted(_SESSION["session"]), max_size=3).map(
+    lambda rows: b"[" + b",".join(rows) + b"]"
+)
+_REFUSALS = twisted({"code": "UNAUTHORIZED", "message": "no", "error": "slow_down"})
+routes = st.builds(
+    lambda call, status, body: bytes([call, status]) + body,
+    st.integers(0, 5),
+    st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 8]),
+    st.one_of(
+        _ROWS,
+        _ROWS,
+        twisted({"token": MARK, "user": _SESSION["user"], "status": True}),
+        _REFUSALS,
+        _JSON.map(dumped),
+        torn(_ROWS),
+        torn(_REFUSALS),
+    ),
+)
+
 # -- tokens --------------------------------------------------------------------------------------
 
 _HEADER = twisted({"alg": "RS256", "typ": "JWT", "kid": "k"})
@@ -300,6 +321,7 @@ SHAPES: dict[str, Bytes] = {
     "session": session,
     "cookies": cookies,
     "headers": headers(),
+    "routes": routes,
     "token": token,
     "redirect": redirect,
     "verify": verify,

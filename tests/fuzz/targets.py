@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote_plus
@@ -17,9 +17,11 @@ from reactive_auth import (
     AuthError,
     AuthRejected,
     AuthUnavailable,
+    BetterAuthClient,
     ConfigurationError,
     InvalidToken,
     NotAuthenticated,
+    User,
 )
 from reactive_auth.client.redirect import split_redirect
 from reactive_auth.verify import TokenRefused, bearer_token
@@ -231,6 +233,64 @@ def headers(data: bytes) -> None:
         await here.recover(asked_to_wait=b"after" in data.lower())
 
     play(scenario)
+
+
+# -- the routes users call -----------------------------------------------------------------------
+
+_CALLS: tuple[tuple[str, Callable[[BetterAuthClient], Awaitable[Any]]], ...] = (
+    ("/list-sessions", lambda client: client.list_sessions()),
+    ("/list-sessions", lambda client: client.revoke_session(SESSION)),
+    ("/one-time-token/generate", lambda client: client.generate_one_time_token()),
+    ("/sign-in/email", lambda client: client.sign_in_email(email="a@b", password="wrong")),
+    ("/update-user", lambda client: client.update_user(name="U")),
+    ("/custom", lambda client: client.request("GET", "/custom")),
+)
+_STATUSES = (200, 201, 400, 401, 403, 404, 422, 429, 503)
+
+
+def check_result(path: str, result: Any, body: bytes) -> None:
+    """What a call returned after an answer with this body and a status that says well done."""
+    if path == "/list-sessions":
+        _, rows = as_json(body)
+        assert isinstance(rows, list)
+        if result is not None:  # of revoke_session
+            ids = [usable_id({"row": row}, "row") for row in rows]
+            assert [session.id for session in result] == [one for one in ids if one is not None]
+            assert MARK not in "".join(map(repr, result)) or MARK.encode() not in body
+    elif path == "/one-time-token/generate":
+        assert isinstance(result, str)
+        assert result
+    elif path == "/sign-in/email":
+        assert result is None or (isinstance(result, User) and bool(result.id))
+
+
+def routes(data: bytes) -> None:
+    """The body of what other calls are answered with: a byte for the call, one for the status."""
+    fixed, body = data[:2].ljust(2, b"\0"), data[2:]
+    path, call = _CALLS[fixed[0] % len(_CALLS)]
+    status = _STATUSES[fixed[1] % len(_STATUSES)]
+
+    async def scenario(here: Fuzzed) -> None:
+        await here.client.refetch()
+        here.server.instead(path, httpx.Response(status, content=body))
+        calling = asyncio.ensure_future(call(here.client))
+        error = await here.attempt(calling)
+        here.server.before.clear()
+        if error is None:
+            assert status < 300
+            check_result(path, calling.result(), body)
+        elif status < 300 and as_json(body)[0]:
+            # A good answer of the wrong shape is no refusal, but for a session that is not listed.
+            unlisted = isinstance(error, AuthRejected) and "no such session" in str(error)
+            assert isinstance(error, AuthUnavailable) or unlisted
+        tokens = [e.body["token"] for e in here.server.log if e.path == "/revoke-session"]
+        assert all(isinstance(one, str) and one for one in tokens), "nothing was revoked"
+        # None of these answers says anything of the session.
+        assert here.session_id == SESSION
+        assert not here.client.session.value.refreshing
+        await here.recover()
+
+    play(scenario, secret=status < 300)  # else the server's message is shown
 
 
 # -- tokens --------------------------------------------------------------------------------------
@@ -486,6 +546,33 @@ TARGETS: Mapping[str, Target] = {
             b"1e308",
             b"Mon, 31 Dec 9999 23:59:59 -2359",
             b"Mon, 01 Jan 0001 00:00:00 +2359",
+        ),
+    ),
+    "routes": Target(
+        routes,
+        (
+            b"\0\0[" + json.dumps(_SESSION["session"]).encode() + b',{"id":7},{"id":""},5,null]',
+            b'\0\0{"id":"session-1"}',
+            b"\x01\x00[" + json.dumps(_SESSION["session"]).encode() + b"]",
+            b'\x01\x00[{"id":"session-1","token":["' + _MARK + b'"]}]',
+            b'\x02\x00{"token":""}',
+            b'\x03\x00{"user":{"id":true,"email":"' + _MARK + b'"},"token":"x"}',
+            b'\x03\x03{"code":"UNAUTHORIZED","message":["no"]}',
+            b"\x04\x02{}",
+            b'\x05\x06[{"code":1}]',
+        ),
+        (
+            b'"id"',
+            b'"token"',
+            b'"user"',
+            b'"code"',
+            b'"message"',
+            b'"error"',
+            b'"UNAUTHORIZED"',
+            b'"SESSION_NOT_FOUND"',
+            b'"session-1"',
+            b"null",
+            b"[[[[[[[[",
         ),
     ),
     "token": Target(

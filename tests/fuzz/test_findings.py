@@ -28,6 +28,10 @@ FINDINGS = {
     "all cookies dropped, by no value": ("cookies", b"a=b; Max-Age; Secure"),
     "a header added by a token": ("token", b"=opaque\r\nX-Injected: 1"),
     "a token that no header takes": ("token", b"=\xc3\xa9"),
+    "no sessions, by an answer that is no list": ("routes", b'\0\0{"id":"session-1"}'),
+    "an answer that is no list taken for a refusal": ("routes", b"\x01\0{}"),
+    "a list without tokens, one of which was sent": ("routes", b'\x01\0[{"id":"session-1"}]'),
+    "a one-time token that is empty": ("routes", b'\x02\0{"token":""}'),
 }
 
 

@@ -10,7 +10,7 @@ from .shapes import SHAPES, huge
 from .targets import TARGETS
 
 NAMES = list(TARGETS)
-EXAMPLES = {"session": 70, "cookies": 70, "headers": 80, "token": 60, "redirect": 70}
+EXAMPLES = {"session": 70, "cookies": 70, "headers": 80, "routes": 70, "token": 60, "redirect": 70}
 _QUICK = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 

@@ -104,7 +104,8 @@ def _tell(verdict: Verdict) -> None:
     if verdict.outcome == "killed":
         print(".", end="", flush=True)
         return
-    print(f"\n-- {verdict.outcome}: {verdict.module}.py:{verdict.line} {verdict.operator}")
+    print(f"\n-- {verdict.outcome} {verdict.module}.py:{verdict.line} {verdict.operator}")
+    print(verdict.test, end="\n" * bool(verdict.test))
     print(verdict.difference, flush=True)
 
 
@@ -115,8 +116,9 @@ def _report(verdicts: Sequence[Verdict]) -> None:
     for module in [*dict.fromkeys(verdict.module for verdict in verdicts)]:
         row = [counts[module, outcome] for outcome in OUTCOMES]
         print(f"{module:<12}" + "".join(f"{count:>10}" for count in row))
-    killed = sum(verdict.outcome == "killed" for verdict in verdicts)
-    print(f"{killed} of {len(verdicts)} killed: {killed / max(1, len(verdicts)):.1%}")
+    detected = sum(verdict.outcome != "survived" for verdict in verdicts)
+    share = detected / max(1, len(verdicts))
+    print(f"{detected} of {len(verdicts)} detected (killed or timed out): {share:.1%}")
 
 
 if __name__ == "__main__":

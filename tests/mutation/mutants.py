@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -39,7 +40,8 @@ def mutants_of(module: Path, database: Path) -> list[MutationSpec]:
         every = [mutation for item in work.pending_work_items for mutation in item.mutations]
     # The database has them in an order that differs from run to run, and a sample needs one.
     every.sort(key=lambda each: (each.start_pos, each.operator_name, each.occurrence))
-    left_out = list(_places_left_out(ast.parse(module.read_text("utf-8"))))
+    text = module.read_text("utf-8")
+    left_out = [*_places_left_out(ast.parse(text)), *_stars(text)]
     return [
         each
         for each in every
@@ -68,6 +70,13 @@ def _places_left_out(tree: ast.Module) -> Iterator[tuple[Place, Place]]:
                 yield _place(node)
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield _place(node)
+
+
+def _stars(text: str) -> Iterator[tuple[Place, Place]]:
+    """The stars before what is given by name, which are taken for multiplications."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for star in re.finditer(r"(?<=[(, ])\*(?=,)", line):
+            yield (number, star.start()), (number, star.end())
 
 
 def _place(node: ast.expr | ast.stmt) -> tuple[Place, Place]:
