@@ -152,7 +152,7 @@ class FetchCall:
             if cached is not None:
                 return cached
         refused = Masked(rejected)
-        del rejected
+        rejected = None
         return self._fetch(force_refresh=force_refresh, rejected=refused.value)
 
     @discreet_call

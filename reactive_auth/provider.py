@@ -331,7 +331,7 @@ class AuthProvider(Generic[C]):
         ):
             return ready.value
         refused = Masked(rejected)
-        del rejected
+        rejected = None
         if refused.value is not None and not isinstance(refused.value, str):
             raise ConfigurationError("rejected must be the refused token, a string")
         return await self._ask(force_refresh, refused)

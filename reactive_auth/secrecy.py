@@ -52,7 +52,7 @@ def discreet(function: A) -> A:
         try:
             running = function(*args, **kwargs)
         finally:
-            del args, kwargs
+            args, kwargs = (), {}  # not del: IPython shows the arguments of a frame
         try:
             return await running
         except BaseException as error:
@@ -71,7 +71,7 @@ def discreet_call(function: F) -> F:
         except BaseException as error:
             raise without_frames(error)  # noqa: B904  # it is the same one
         finally:
-            del args, kwargs
+            args, kwargs = (), {}  # not del: IPython shows the arguments of a frame
 
     return cast("F", call)
 
