@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, ParamSpec, TypeVar
 from unittest import mock
 
 import pytest
@@ -17,29 +20,47 @@ from .life import STREAMS
 #: So many bytes more may be traced after the lives of a test than before.
 _BYTES = 64_000.0
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def process() -> Iterator[None]:
+    """A process of its own: in this one whatever other tests left running takes memory, too."""
+    global _process
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as _process:
+        yield
+
+
+_process: ProcessPoolExecutor
+
+
+def alone(measured: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    return _process.submit(measured, *args, **kwargs).result(timeout=300)
+
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_l2_l3_after_hours_of_faults_everything_is_as_it_was(level: str) -> None:
-    report = soak(level, seed=7, hours=1.0, warm_up=0.5)
+    report = alone(soak, level, seed=7, hours=1.0, warm_up=0.5)
     assert report.problems == []
     assert report.calls > 50
 
 
 @pytest.mark.parametrize("kind", STREAMS)
 def test_l3_observers_that_came_and_went_leave_nothing(kind: str) -> None:
-    lives = observers(kind, 500)
+    lives = alone(observers, kind, 500)
     assert lives.problems(_BYTES) == []
     assert not lives.cyclic
 
 
 def test_l1_providers_that_were_opened_and_closed_leave_nothing() -> None:
-    lives = providers(15)
+    lives = alone(providers, 15)
     assert lives.problems(_BYTES) == []
     assert not lives.cyclic
 
 
 def test_l1_blocking_providers_that_were_opened_and_closed_leave_nothing() -> None:
-    lives = blocking_providers(5)
+    lives = alone(blocking_providers, 5)
     assert lives.problems(_BYTES) == []
     assert not lives.cyclic
 
